@@ -1,0 +1,137 @@
+/**
+ * Federated rounds that nobody leads: a committee elected by distance from the round's seed gathers the trainers'
+ * updates, computes the same aggregate bit for bit, and signs it; the quorum's signatures are the certificate.
+ *
+ * The rules of a round are a pure machine, `(state, event, nowMs) -> { state, effects }`; the driver runs its effects
+ * over the network, the content store and the trainer.
+ *
+ * @example
+ * const run = await federation.createRun(specification)
+ * federation.onEvent((event) => log.info({ ...event }, event.type))
+ */
+import type { CID } from 'multiformats/cid'
+import type { Startable } from '../lib/index.ts'
+import type { ModelDescription, OptimizerSpec } from '../training/index.ts'
+
+/** What the owner signs. A run's id is the CID of its signed specification. */
+export interface RunSpecification {
+  /** The model's name in the mesh, `owm-code`. */
+  readonly name: string
+  readonly model: ModelDescription
+  /** The ONNX forward graph. */
+  readonly graph: CID
+  /** The initial weights, float32 little-endian. */
+  readonly initial: CID
+  /** Public text on which every checkpoint is measured. */
+  readonly heldOut: CID
+  /** Out of 256: trainers leave out files whose content hash falls below it. */
+  readonly heldOutShare: number
+  readonly optimizer: OptimizerSpec
+  /** Local work a round: at most so many steps, and at most so long. */
+  readonly localSteps: number
+  readonly localMs: number
+  readonly rounds: number
+  /** The peers of the first round (peer ids); later rounds name their own in the certificate before. */
+  readonly roster: readonly string[]
+  readonly minimumTrainers: number
+  readonly committeeSize: number
+  /** `crash`: majority; `byzantine`: 2f+1 of 3f+1. */
+  readonly faults: 'crash' | 'byzantine'
+  /** Bits per weight of an update. */
+  readonly quantisationBits: 4 | 8
+  /** Updates are clipped to this L2 norm, in units of the weights. */
+  readonly clipNorm: number
+  readonly createdMs: number
+}
+
+export type RunStatus = 'waiting' | 'training' | 'stalled' | 'finished'
+export type RoundPhase = 'training' | 'collecting' | 'voting' | 'certified'
+
+export interface RoundView {
+  readonly round: number
+  readonly attempt: number
+  readonly leader: string
+  readonly committee: readonly string[]
+  /** Peers whose updates are in the aggregate. */
+  readonly trainers: readonly string[]
+  readonly updates: readonly string[]
+  readonly signatures: number
+  readonly checkpoint: string
+  readonly certificate: string
+  readonly certifiedMs: number
+  readonly seconds: number
+  readonly heldOutBitsPerByte: number | null
+}
+
+export interface RunView {
+  readonly id: string
+  readonly name: string
+  readonly owner: string
+  readonly status: RunStatus
+  readonly totalRounds: number
+  /** The round under way, from 1. */
+  readonly round: number
+  readonly phase: RoundPhase
+  readonly leader: string | null
+  readonly committee: readonly string[]
+  readonly roster: readonly string[]
+  readonly rounds: readonly RoundView[]
+  /** Measured on the initial weights. */
+  readonly initialBitsPerByte: number | null
+  readonly parameters: number
+}
+
+/** Everything that happens, in this peer's eyes. Peer ids and CIDs as strings, so that an event is JSON. */
+export type FederationEvent = { readonly run: string; readonly atMs: number } & (
+  | { readonly type: 'run-joined'; readonly name: string }
+  | {
+      readonly type: 'round-started'
+      readonly round: number
+      readonly leader: string
+      readonly committee: readonly string[]
+    }
+  | {
+      readonly type: 'train-progress'
+      readonly round: number
+      readonly step: number
+      readonly lossBitsPerByte: number
+      readonly stepsPerSecond: number
+    }
+  /** This peer's update is stored by itself and by enough of the committee: it can no longer be lost. */
+  | { readonly type: 'update-accepted'; readonly round: number; readonly trainer: string; readonly update: string }
+  | { readonly type: 'update-rejected'; readonly round: number; readonly trainer: string; readonly code: string }
+  | { readonly type: 'leader-passed-over'; readonly round: number; readonly leader: string; readonly next: string }
+  | { readonly type: 'round-certified'; readonly round: RoundView }
+  | {
+      readonly type: 'evaluated'
+      readonly round: number
+      readonly checkpoint: string
+      readonly heldOutBitsPerByte: number
+    }
+  | { readonly type: 'run-finished'; readonly checkpoint: string }
+)
+
+/** A verified, certified checkpoint with its weights at hand. */
+export interface CheckpointView {
+  readonly run: string
+  readonly name: string
+  readonly round: number
+  /** CID of the checkpoint's manifest: what an answer names. */
+  readonly checkpoint: string
+  readonly weights: CID
+  readonly graph: CID
+  readonly model: ModelDescription
+  readonly signatures: number
+  readonly certifiedMs: number
+}
+
+export interface Federation extends Startable {
+  /** Signs and announces a run. @throws OwmError `bad_run` naming the field */
+  createRun(specification: RunSpecification): Promise<string>
+  runs(): RunView[]
+  /** The newest certified checkpoint of each model name. */
+  checkpoints(): CheckpointView[]
+  /** The flat weights, verified against certificate and CID. */
+  weights(checkpoint: CheckpointView, signal?: AbortSignal): Promise<Float32Array>
+  onEvent(listener: (event: FederationEvent) => void): () => void
+}

@@ -1,0 +1,27 @@
+/**
+ * Answers from a checkpoint: a model's ONNX graph and its weights, loaded in a worker thread, generating bytes one by
+ * one. It is handed verified weights; it never fetches them.
+ *
+ * @example
+ * const model = await loadModel({ logger }, { graph, parameters, context: 64 })
+ * for await (const bytes of model.generate(prompt, { maxTokens: 64, temperature: 0.8, seed: 1, signal })) send(bytes)
+ */
+export interface GenerateOptions {
+  readonly maxTokens: number
+  /** 0 is greedy. */
+  readonly temperature: number
+  readonly topK?: number
+  readonly topP?: number
+  readonly seed?: number
+  /** Generation ends before any of these byte strings. */
+  readonly stop?: readonly Uint8Array[]
+  readonly signal?: AbortSignal
+}
+
+export interface LoadedModel {
+  /** Yields the new bytes as they come; tokens are bytes, so a chunk can end within a UTF-8 character. */
+  generate(prompt: Uint8Array, options: GenerateOptions): AsyncIterable<Uint8Array>
+  /** Puts newer weights of the same graph in place; generations under way end on the old ones. */
+  replace(parameters: Float32Array): Promise<void>
+  stop(): Promise<void>
+}

@@ -1,0 +1,80 @@
+/**
+ * Training on this machine: a model is an ordinary ONNX graph; a small reverse-mode autodiff turns it into a training
+ * step that is an ordinary ONNX graph too, and onnxruntime runs that in a worker thread.
+ *
+ * Between rooms, parameters are one flat Float32Array in the order of the model's parameter list.
+ *
+ * @example
+ * const trainer = await createTrainer({ logger }, { model, data: { kind: 'files', roots, ... }, optimizer, seed: 1 })
+ * const result = await trainer.train({ parameters, maxSteps: 100, maxMs: 4000, onProgress, signal })
+ */
+import type { ParameterLayout } from '../onnx/index.ts'
+
+export type { ParameterLayout }
+
+/** What a run's specification says of its model; the graph itself is bytes by CID. */
+export interface ModelDescription {
+  readonly architecture: 'gpt'
+  readonly layers: number
+  readonly heads: number
+  readonly width: number
+  /** Tokens seen at once. */
+  readonly context: number
+  /** 256: tokens are bytes. */
+  readonly vocabulary: number
+}
+
+/** Text files below `roots`, with one of `extensions`; files whose content hash falls in the held-out share are skipped. */
+export interface TextSource {
+  readonly roots: readonly string[]
+  readonly extensions: readonly string[]
+  readonly maxBytes: number
+  /** Out of 256: a file is held out when the first byte of its BLAKE3 is below this. */
+  readonly heldOutShare: number
+}
+
+export interface OptimizerSpec {
+  readonly kind: 'adamw'
+  readonly learningRate: number
+  readonly beta1: number
+  readonly beta2: number
+  readonly epsilon: number
+  readonly weightDecay: number
+  readonly warmupSteps: number
+  readonly batch: number
+}
+
+export interface TrainProgress {
+  readonly step: number
+  readonly lossBitsPerByte: number
+  readonly stepsPerSecond: number
+}
+
+export interface TrainResult {
+  readonly parameters: Float32Array
+  readonly steps: number
+  /** Sequences seen: the update's weight. */
+  readonly samples: number
+  readonly lossBitsPerByte: number
+}
+
+/** One worker thread with one model and one data set. One job at a time. Optimizer state lives on between `train` calls. */
+export interface Trainer {
+  readonly layout: ParameterLayout
+  readonly dataBytes: number
+  train(options: {
+    readonly parameters: Float32Array
+    readonly maxSteps: number
+    readonly maxMs: number
+    readonly onProgress?: (progress: TrainProgress) => void
+    /** Ends the job within a second; what was learned so far is returned by rejecting with `aborted`. */
+    readonly signal?: AbortSignal
+  }): Promise<TrainResult>
+  /** Bits per byte of `text`, cut in consecutive windows of the context's length, each byte but a window's first predicted. */
+  evaluate(
+    parameters: Float32Array,
+    text: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<{ readonly bitsPerByte: number; readonly bytes: number }>
+  stop(): Promise<void>
+}
