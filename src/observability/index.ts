@@ -8,6 +8,9 @@
  * const log = logger.child({ room: 'federation' })
  * log.info({ round: 3, leader: 'peer' }, 'round certified')
  */
+export { createLogger, type LogLevel } from './logger.ts'
+export { createPrometheus, type Prometheus } from './prometheus.ts'
+
 export interface Logger {
   debug(fields: LogFields, message: string): void
   info(fields: LogFields, message: string): void
