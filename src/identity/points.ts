@@ -1,5 +1,6 @@
 /**
- * Checks of encoded Curve25519 points that OpenSSL leaves out. The first 32 bytes are looked at: the y coordinate,
+ * Checks of encoded Curve25519 points that RFC 8032 leaves open, made here so that the verdict does not depend on the
+ * OpenSSL that Node was built with. The first 32 bytes are looked at: the y coordinate,
  * little-endian, with the sign of x in the top bit (RFC 8032, 5.1.2).
  */
 
