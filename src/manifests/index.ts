@@ -1,9 +1,19 @@
 /**
  * Who is in the mesh and what each can do now: signed, short-lived capability manifests over gossip, and the live view
- * made of them. A manifest says what was measured on the machine, not what an operator hopes.
+ * made of them. A manifest says what was measured on the machine, not what an operator hopes: hardware, load, and the
+ * bandwidth to other peers are measured here too.
+ *
+ * Nothing about who is alive is ever stored. A peer that falls silent is gone from every view when its last manifest
+ * expires; one that joins asks a neighbour for its view and checks each manifest itself. The wire is described in
+ * `protocols/manifests/`.
  *
  * @example
+ * const manifests = createManifests(
+ *   { network, identity, clock, logger, metrics },
+ *   { intervalMs: 60_000, ttlMs: 180_000, dataDir, describe: () => body },
+ * )
  * manifests.onChange((event) => log.info({ peer: event.peer.toString() }, event.type))
+ * await manifests.start()
  */
 import type { PeerId } from '@libp2p/interface'
 import type { Startable } from '../lib/index.ts'
@@ -55,3 +65,10 @@ export interface Manifests extends Startable {
   announce(): Promise<void>
   onChange(listener: (event: ManifestEvent) => void): () => void
 }
+
+export { type Bandwidth, measureBandwidth } from './bandwidth.ts'
+export { type BandwidthMeter, createBandwidthMeter } from './bandwidth-meter.ts'
+export { detectHardware } from './hardware.ts'
+export { createLoadMeter, type LoadMeter } from './load.ts'
+export { createManifests, type ManifestsComponents, type ManifestsInit } from './manifests.ts'
+export { tierOf, vramOf } from './tier.ts'
