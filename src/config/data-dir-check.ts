@@ -1,9 +1,9 @@
 import { constants } from 'node:fs'
-import { access, stat, statfs } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { access, statfs } from 'node:fs/promises'
 import { readVersion } from './data-dir.ts'
 import { dataDirError } from './data-dir-error.ts'
 import { isLocked } from './data-dir-lock.ts'
+import { nearestFolder } from './nearest-folder.ts'
 import { type PeerFile, readPeerFile } from './peer-file.ts'
 
 /** The state of a data directory, whether it is there or would have to be made. */
@@ -43,17 +43,5 @@ export async function checkDataDir(path: string): Promise<DataDirCheck> {
     }
   } catch (error) {
     throw dataDirError(path, error)
-  }
-}
-
-/** The folder itself, or the one in which it would be made. */
-async function nearestFolder(path: string): Promise<string> {
-  for (let folder = path; ; folder = dirname(folder)) {
-    try {
-      if ((await stat(folder)).isDirectory()) return folder
-      throw Object.assign(new Error(), { code: 'ENOTDIR' })
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || folder === dirname(folder)) throw error
-    }
   }
 }

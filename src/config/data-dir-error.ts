@@ -11,6 +11,7 @@ export function dataDirError(path: string, error: unknown): OwmError {
   switch (errcode === undefined ? code : (sqliteCodes[errcode & 0xff] ?? code)) {
     case 'ENOTDIR':
     case 'EEXIST':
+    case 'ENOENT': // A link to nowhere: everything else that is missing is made.
       return refuse('data_dir_not_a_folder', `The data directory ${path} is not a folder, or lies below a file.`)
     case 'EROFS':
     case 'EACCES':

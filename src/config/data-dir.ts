@@ -1,9 +1,10 @@
 import { constants } from 'node:fs'
-import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { access, mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { OwmError, writeFileAtomic } from '../lib/index.ts'
 import { dataDirError } from './data-dir-error.ts'
 import { type Lock, takeLock } from './data-dir-lock.ts'
+import { nearestFolder } from './nearest-folder.ts'
 import { readPeerFile, removePeerFile, writePeerFile } from './peer-file.ts'
 
 /** Of the layout of the whole directory. Rooms version what is in their own files. */
@@ -31,10 +32,9 @@ export async function openDataDir(
 ): Promise<DataDir> {
   let lock: Lock | undefined
   try {
+    // Asked first, since mkdir's and SQLite's own errors do not tell why.
+    await access(await nearestFolder(path), constants.W_OK | constants.X_OK)
     await mkdir(path, { recursive: true, mode: 0o700 })
-    if (!(await stat(path)).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' })
-    // SQLite would only say that it cannot open the file.
-    await access(path, constants.W_OK | constants.X_OK)
     await readVersion(path)
     lock = takeLock(path)
     if (lock === undefined) throw await lockedError(path)

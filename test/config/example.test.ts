@@ -18,12 +18,9 @@ test('owm.toml.example is what the schema says', () => {
 })
 
 test('the tables of docs/configuration.md are what the schema says', () => {
-  const document = readFileSync(documentPath, 'utf8')
-  const begin = document.indexOf(beginMark) + beginMark.length
-  const end = document.indexOf(endMark)
-  assert.ok(begin >= beginMark.length && end >= begin, 'the marks are missing')
-  if (update) writeFileSync(documentPath, document.slice(0, begin) + renderReference() + document.slice(end))
-  assert.is(readFileSync(documentPath, 'utf8').slice(begin, end), renderReference())
+  const [before, , after] = partsOf(readFileSync(documentPath, 'utf8'))
+  if (update) writeFileSync(documentPath, before + renderReference() + after)
+  assert.is(partsOf(readFileSync(documentPath, 'utf8'))[1], renderReference())
 })
 
 test('the example sets nothing, and uncommented it sets every key to its default', () => {
@@ -54,3 +51,11 @@ test('every key says what it is for in sentences', () => {
 })
 
 test.run()
+
+/** What stands before, between and after the marks. */
+function partsOf(document: string): [string, string, string] {
+  const begin = document.indexOf(beginMark) + beginMark.length
+  const end = document.indexOf(endMark)
+  assert.ok(begin >= beginMark.length && end >= begin, 'the marks are missing')
+  return [document.slice(0, begin), document.slice(begin, end), document.slice(end)]
+}
