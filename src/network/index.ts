@@ -6,15 +6,19 @@
  * that feeds the sender's score.
  *
  * @example
- * const network = await createNetwork({ identity, mesh, logger, metrics, clock }, { preset: 'test' })
+ * const network = await createNetwork({ identity, mesh, logger, metrics, clock }, { preset: 'private', ... })
  * await network.start()
  * const topic = network.gossip({ name: 'greeting', version: '1.0.0', maxBytes: 1024, rate, validate })
  */
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import type { Libp2p } from 'libp2p'
+import type { Libp2p, Libp2pInit } from 'libp2p'
 import type { ZodType } from 'zod'
-import type { Fault, Rate, Startable } from '../lib/index.ts'
+import type { Identity } from '../identity/index.ts'
+import type { Clock, Fault, Rate, Startable } from '../lib/index.ts'
+import type { Logger, Metrics } from '../observability/index.ts'
+import type { Mesh } from './mesh.ts'
+import type { Preset } from './presets.ts'
 
 /** One kind of gossip message. The topic is `/owm/<mesh id>/<name>/<version>`. */
 export interface TopicSpec<T> {
@@ -94,3 +98,37 @@ export interface Network extends Startable {
   /** For Helia alone. */
   readonly libp2p: Libp2p
 }
+
+export interface NetworkComponents {
+  readonly identity: Identity
+  readonly mesh: Mesh
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly clock: Clock
+  /** Where libp2p keeps its peer store and DHT records; memory by default. Known peers are kept in `dataDir` anyway. */
+  readonly datastore?: Libp2pInit['datastore']
+}
+
+export interface NetworkInit {
+  readonly preset: Preset
+  /** Multiaddrs. Port 0 takes a free one. */
+  readonly listen: readonly string[]
+  /** Multiaddrs told to others in addition to those listened on: a public name, a forwarded port. */
+  readonly announce: readonly string[]
+  /** Multiaddrs, each ending in `/p2p/` and the peer's id; the mesh's own addresses are added to them. */
+  readonly bootstrap: readonly string[]
+  readonly mdns: boolean
+  /** `server`: relays for others. `client`: is reachable through relays, and punches holes. */
+  readonly relay: { readonly server: boolean; readonly client: boolean }
+  /** A bootstrap peer serves the DHT in any case. */
+  readonly role: 'peer' | 'bootstrap'
+  readonly maxConnections: number
+  /** Known peers are kept below it, so that a peer finds its mesh again after a restart. */
+  readonly dataDir?: string
+}
+
+export { decodeInvitation, encodeInvitation, invitationQr } from './invitation.ts'
+export { createPrivateMesh, type Mesh, type MeshParameters, meshIdOf, meshOf, publicMesh } from './mesh.ts'
+export { createMeshStore, type MeshStore, type StoredMesh } from './mesh-store.ts'
+export { createNetwork } from './network.ts'
+export type { Preset } from './presets.ts'
