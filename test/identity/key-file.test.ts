@@ -141,6 +141,30 @@ test('kill -9 while it is being made leaves a whole key or none', async () => {
   }
 })
 
+if (!canMount()) {
+  test.skip('a full disk and a read-only mount', 'mounts are not permitted here (unshare -m)')
+} else {
+  test('a full disk and a read-only mount are clear refusals, and leave nothing behind', async () => {
+    const folder = join(newPath(), '..')
+    mkdirSync(folder, { mode: 0o700 })
+    const tmpfs = `mount -t tmpfs -o size=64k tmpfs ${folder}`
+    const cases = {
+      disk_full: `${tmpfs}; dd if=/dev/zero of=${folder}/filler bs=4k 2>/dev/null`,
+      identity_unwritable: `${tmpfs}; touch ${folder}/filler; mount -o remount,ro ${folder}`,
+    }
+    for (const [code, mount] of Object.entries(cases)) {
+      const script = `
+        import { readdirSync } from 'node:fs'
+        import { loadOrCreateIdentity } from './src/identity/index.ts'
+        const error = await loadOrCreateIdentity('${folder}/identity.key').catch((error) => error)
+        console.log(JSON.stringify([error.code, readdirSync('${folder}')]))`
+      const args = ['sh', '-c', `${mount}; "$@"`, 'sh', process.execPath, '--input-type=module', '-e', script]
+      const child = spawn('unshare', ['-m', ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+      assert.equal(JSON.parse(await outputOf(child)), [code, ['filler']])
+    }
+  })
+}
+
 test('no log line or inspection shows the private key', async () => {
   const identity = createIdentity()
   const raw = Buffer.from(identity.privateKey.raw.subarray(0, 32))
@@ -178,6 +202,15 @@ async function outputOf(child: ChildProcess): Promise<string> {
   const code = await new Promise((resolve) => child.once('close', resolve))
   assert.is(code, 0)
   return output
+}
+
+function canMount(): boolean {
+  try {
+    execFileSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'tmpfs', root], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
 }
 
 function hasOpenssl(): boolean {
