@@ -3,9 +3,12 @@
  * one. It is handed verified weights; it never fetches them.
  *
  * @example
- * const model = await loadModel({ logger }, { graph, parameters, context: 64 })
+ * const model = await loadModel({ logger }, { graph, parameters, model: { context: 64, vocabulary: 256 } })
  * for await (const bytes of model.generate(prompt, { maxTokens: 64, temperature: 0.8, seed: 1, signal })) send(bytes)
  */
+
+export { type LoadInit, loadModel } from './model.ts'
+
 export interface GenerateOptions {
   readonly maxTokens: number
   /** 0 is greedy. */

@@ -1,6 +1,15 @@
 /**
  * ONNX without a framework: the protobuf, a typed graph, and onnxruntime sessions that run in worker threads and never
  * block the peer's event loop.
+ *
+ * A model from the network is read by this room's own bounded reader, its operators, shapes and sizes are checked, and
+ * a runtime only ever sees bytes that this room has written. Importing the room loads no runtime and starts no thread.
+ *
+ * @example
+ * const g = createGraphBuilder('double')
+ * const x = g.input('x', 'float32', ['batch', 4])
+ * g.output('y', g.op('Mul', [x, g.scalar('float32', 2)]))
+ * const bytes = encodeModel(g.model())
  */
 
 /** The order, names and shapes of a model's parameters within its flat vector. */
@@ -8,3 +17,16 @@ export interface ParameterLayout {
   readonly length: number
   readonly entries: readonly { readonly name: string; readonly shape: readonly number[]; readonly offset: number }[]
 }
+
+export { decodeModel, defaultLimits, type ModelLimits } from './decode.ts'
+export { staticShape } from './dimensions.ts'
+export { encodeModel } from './encode.ts'
+export { createGraphBuilder, type GraphBuilder, inlineGraph, openGraph, type Step, type Value } from './graph.ts'
+export { decodeLanguageModel, logitsOutput, tokensInput } from './language-model.ts'
+export { parameterLayout, splitParameters, withParameters } from './layout.ts'
+export * from './model.ts'
+export type { AttributesOf, OperatorName } from './operators.ts'
+export { createRandom, type Random } from './random.ts'
+export { openSession, type RuntimeTensor, type Session } from './session.ts'
+export { type CallOptions, startWorker, type WorkerClient } from './worker-client.ts'
+export { type CallContext, type Reply, serveWorker, type Verbs } from './worker-server.ts'

@@ -10,6 +10,10 @@
  */
 import type { ParameterLayout } from '../onnx/index.ts'
 
+export { heldOutText, ngramBitsPerByte, readText } from './corpus.ts'
+export { gptGraph, initialParameters } from './gpt.ts'
+export type { TextRead } from './text-files.ts'
+export { createTrainer, type TrainerComponents, type TrainerInit } from './trainer.ts'
 export type { ParameterLayout }
 
 /** What a run's specification says of its model; the graph itself is bytes by CID. */
@@ -22,6 +26,9 @@ export interface ModelDescription {
   readonly context: number
   /** 256: tokens are bytes. */
   readonly vocabulary: number
+  /** Rows of the tables of hashed byte pairs and triples; primes spread best; 0 or absent for none. */
+  readonly pairBuckets?: number
+  readonly tripleBuckets?: number
 }
 
 /** Text files below `roots`, with one of `extensions`; files whose content hash falls in the held-out share are skipped. */
@@ -36,6 +43,8 @@ export interface TextSource {
 export interface OptimizerSpec {
   readonly kind: 'adamw'
   readonly learningRate: number
+  /** Embedding tables learn so many times faster, 1 by default: most of their rows are seldom seen. */
+  readonly embeddingScale?: number
   readonly beta1: number
   readonly beta2: number
   readonly epsilon: number
@@ -65,7 +74,10 @@ export interface Trainer {
   train(options: {
     readonly parameters: Float32Array
     readonly maxSteps: number
+    /** Measured in the worker. One step is made in any case. */
     readonly maxMs: number
+    /** The part of the whole run that this call is, 0 to 1: what the learning rate's decay follows. */
+    readonly runProgress?: { readonly from: number; readonly to: number }
     readonly onProgress?: (progress: TrainProgress) => void
     /** Ends the job within a second; what was learned so far is returned by rejecting with `aborted`. */
     readonly signal?: AbortSignal
@@ -77,4 +89,28 @@ export interface Trainer {
     signal?: AbortSignal,
   ): Promise<{ readonly bitsPerByte: number; readonly bytes: number }>
   stop(): Promise<void>
+}
+
+/** A GPT that learns the local statistics of text within seconds on one core, and goes on from there. */
+export const defaultModel: ModelDescription = {
+  architecture: 'gpt',
+  layers: 1,
+  heads: 4,
+  width: 128,
+  context: 64,
+  vocabulary: 256,
+  pairBuckets: 2039,
+  tripleBuckets: 4093,
+}
+
+export const defaultOptimizer: OptimizerSpec = {
+  kind: 'adamw',
+  learningRate: 2e-3,
+  embeddingScale: 5,
+  beta1: 0.9,
+  beta2: 0.95,
+  epsilon: 1e-8,
+  weightDecay: 0.01,
+  warmupSteps: 20,
+  batch: 16,
 }

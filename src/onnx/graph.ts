@@ -1,0 +1,250 @@
+/**
+ * Builds graphs step by step, each value with its type and shape. What does not fit is an error where it is written,
+ * not when it runs.
+ */
+import { OwmError } from '../lib/index.ts'
+import {
+  type Attribute,
+  type Dimension,
+  type ElementType,
+  elementCount,
+  elementTypes,
+  type Graph,
+  integersOf,
+  type Model,
+  type Node,
+  opset,
+  type Tensor,
+  tensorOf,
+} from './model.ts'
+import { type AttributesOf, type OperatorName, operators, type Typed } from './operators.ts'
+
+export interface Value extends Typed {
+  readonly name: string
+}
+/** One node of a graph, with its values. */
+export interface Step {
+  readonly op: OperatorName
+  readonly name: string
+  readonly inputs: readonly (Value | undefined)[]
+  readonly outputs: readonly Value[]
+  readonly attributes: Readonly<Record<string, unknown>>
+}
+
+export interface GraphBuilder {
+  readonly inputs: readonly Value[]
+  readonly steps: readonly Step[]
+  input(name: string, type: ElementType, shape: readonly Dimension[]): Value
+  initializer(name: string, tensor: Tensor): Value
+  /** A constant; the same one is stored once. */
+  constant(type: ElementType, shape: readonly number[], values: readonly number[]): Value
+  /** A constant without axes. */
+  scalar(type: ElementType, value: number): Value
+  /** A constant vector of int64: axes, a shape. */
+  integers(values: readonly number[]): Value
+  op<K extends OperatorName>(op: K, inputs: readonly (Value | undefined)[], attributes?: AttributesOf<K>): Value
+  /** The same for a node with several outputs. */
+  ops<K extends OperatorName>(
+    op: K,
+    inputs: readonly (Value | undefined)[],
+    attributes: AttributesOf<K>,
+    count: number,
+    label?: string,
+  ): Value[]
+  cast(value: Value, type: ElementType): Value
+  output(name: string, value: Value): void
+  graph(): Graph
+  model(): Model
+}
+
+/** Sizes up to here are followed as content: shapes and axes, not data. */
+const maxKnownElements = 64
+/** No single value is larger: 1 GiB of float32. */
+const maxElements = 1 << 28
+
+/** `prefix` keeps a loop body's names apart from those around it. */
+export function createGraphBuilder(name: string, prefix = ''): GraphBuilder {
+  const taken = new Set<string>()
+  const inputs: Value[] = []
+  const outputs: { readonly name: string; readonly value: Value }[] = []
+  const initializers = new Map<string, Tensor>()
+  const constants = new Map<string, Value>()
+  const steps: Step[] = []
+
+  const define = (valueName: string, typed: Typed): Value => {
+    if (valueName === '' || taken.has(valueName)) {
+      throw new OwmError('bad_graph', `The name "${valueName}" stands for two values.`)
+    }
+    const elements = typed.shape.reduce<number>(
+      (product, size) => (typeof size === 'number' ? product * size : product),
+      1,
+    )
+    if (elements > maxElements) {
+      throw new OwmError('oversized', `The value "${valueName}" of shape [${typed.shape.join(', ')}] is too large.`)
+    }
+    taken.add(valueName)
+    return { ...typed, name: valueName }
+  }
+  // A file can give one name to all its nodes: the next free number is remembered, not searched for.
+  const serials = new Map<string, number>()
+  const freeName = (wanted: string): string => {
+    let free = prefix + wanted
+    for (let at = serials.get(free) ?? 1; taken.has(free); at++) {
+      serials.set(prefix + wanted, at + 1)
+      free = `${prefix}${wanted}_${at}`
+    }
+    return free
+  }
+  const initializer = (tensorName: string, tensor: Tensor): Value => {
+    const known = elementCount(tensor.shape) <= maxKnownElements ? integersOf(tensor) : undefined
+    const value = define(freeName(tensorName), { type: tensor.type, shape: tensor.shape, known })
+    initializers.set(value.name, tensor)
+    return value
+  }
+  const builder: GraphBuilder = {
+    inputs,
+    steps,
+    input: (inputName, type, shape) => {
+      const value = define(inputName, { type, shape })
+      inputs.push(value)
+      return value
+    },
+    initializer,
+    constant: (type, shape, values) => {
+      const key = `${type}[${shape.join()}]${values.join()}`
+      const value = constants.get(key) ?? initializer(`constant_${constants.size}`, tensorOf(type, shape, values))
+      constants.set(key, value)
+      return value
+    },
+    scalar: (type, value) => builder.constant(type, [], [value]),
+    integers: (values) => builder.constant('int64', [values.length], values),
+    op: (op, operands, attributes) => builder.ops(op, operands, attributes ?? {}, 1)[0]!,
+    ops: (op, operands, attributes, count, wanted) => {
+      const label = wanted || `${op}_${steps.length}`
+      let typed: readonly Typed[]
+      try {
+        typed = operators[op].infer(operands, attributes as never, count)
+      } catch (error) {
+        if (!(error instanceof OwmError)) throw error
+        throw new OwmError(error.code, `${op} node ${label}: ${error.message}`, { op, node: label })
+      }
+      if (typed.length < count) throw new OwmError('bad_graph', `${op} node ${label} has no ${count} outputs.`)
+      const results = Array.from({ length: count }, (_, at) =>
+        define(freeName(count === 1 ? label : `${label}_${at}`), typed[at]!),
+      )
+      steps.push({ op, name: prefix + label, inputs: operands, outputs: results, attributes })
+      return results
+    },
+    cast: (value, type) => (value.type === type ? value : builder.op('Cast', [value], { to: elementTypes[type] })),
+    output: (outputName, value) => void outputs.push({ name: outputName, value }),
+    graph: () => {
+      // An output's name is the caller's; an Identity gives it to a value that has one already.
+      const renames = outputs.map((output) => ({
+        op: 'Identity' as const,
+        name: `output_${output.name}`,
+        inputs: [output.value],
+        outputs: [{ ...output.value, name: output.name }],
+        attributes: {},
+      }))
+      return {
+        name,
+        inputs: inputs.map(({ name: inputName, type, shape }) => ({ name: inputName, type, shape })),
+        outputs: outputs.map((output) => ({ name: output.name, type: output.value.type, shape: output.value.shape })),
+        initializers,
+        nodes: [...steps, ...renames].map((step) => ({
+          op: step.op,
+          name: step.name,
+          inputs: step.inputs.map((value) => value?.name ?? ''),
+          outputs: step.outputs.map((value) => value.name),
+          attributes: attributesOf(step.op, step.attributes),
+        })),
+      }
+    },
+    model: () => ({ opset, graph: builder.graph() }),
+  }
+  return builder
+}
+
+function attributesOf(op: OperatorName, values: Readonly<Record<string, unknown>>): Record<string, Attribute> {
+  const kinds: Readonly<Record<string, Attribute['kind']>> = operators[op].attributes
+  const present = Object.entries(values).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(present.map(([key, value]) => [key, { kind: kinds[key], value } as Attribute]))
+}
+
+/**
+ * Puts a graph's nodes into a builder, on values that stand for its inputs, and gives its outputs. Checks on the way
+ * that the graph is sound: known operators, each value made once and before it is used, shapes that fit.
+ *
+ * @throws OwmError `unsupported_model` naming operator and node, `bad_graph`
+ */
+export function inlineGraph(
+  builder: GraphBuilder,
+  graph: Graph,
+  feeds: ReadonlyMap<string, Value>,
+): Map<string, Value> {
+  const values = new Map<string, Value>()
+  const define = (name: string, value: Value): void => {
+    if (name === '' || values.has(name)) throw new OwmError('bad_graph', `The name "${name}" stands for two values.`)
+    values.set(name, value)
+  }
+  for (const { name } of graph.inputs) {
+    if (graph.initializers.has(name)) continue
+    const value = feeds.get(name)
+    if (value === undefined) throw new OwmError('bad_graph', `Nothing is given for the input "${name}".`)
+    define(name, value)
+  }
+  for (const [name, tensor] of graph.initializers) define(name, builder.initializer(name, tensor))
+  for (const node of graph.nodes) {
+    const { op, attributes } = checked(node)
+    const operands = node.inputs.map((name) => {
+      if (name === '') return undefined
+      const value = values.get(name)
+      if (value === undefined) throw new OwmError('bad_graph', `Node ${node.name} uses "${name}" before it is made.`)
+      return value
+    })
+    const results = builder.ops(op, operands, attributes as never, node.outputs.length, node.name)
+    results.forEach((value, at) => {
+      if (node.outputs[at] !== '') define(node.outputs[at]!, value)
+    })
+  }
+  return new Map(
+    graph.outputs.map(({ name }) => {
+      const value = values.get(name)
+      if (value === undefined) throw new OwmError('bad_graph', `No node makes the output "${name}".`)
+      return [name, value]
+    }),
+  )
+}
+
+/** Opens a graph to be read with all shapes, and built on. `sizes` puts numbers in the place of named sizes. */
+export function openGraph(
+  graph: Graph,
+  sizes: Readonly<Record<string, number>> = {},
+): { readonly builder: GraphBuilder; readonly outputs: ReadonlyMap<string, Value> } {
+  const builder = createGraphBuilder(graph.name)
+  const feeds = new Map<string, Value>()
+  for (const { name, type, shape } of graph.inputs) {
+    if (graph.initializers.has(name)) continue
+    const bound = shape.map((size) => (typeof size === 'string' && Object.hasOwn(sizes, size) ? sizes[size]! : size))
+    feeds.set(name, builder.input(name, type, bound))
+  }
+  return { builder, outputs: inlineGraph(builder, graph, feeds) }
+}
+
+/** The operator and the plain attributes of a node that may come from anywhere. */
+function checked(node: Node): { op: OperatorName; attributes: Record<string, unknown> } {
+  if (!Object.hasOwn(operators, node.op)) {
+    const message = `The operator ${node.op} of node ${node.name} is not supported.`
+    throw new OwmError('unsupported_model', message, { op: node.op, node: node.name })
+  }
+  const op = node.op as OperatorName
+  const kinds: Readonly<Record<string, string>> = operators[op].attributes
+  const attributes: Record<string, unknown> = {}
+  for (const [key, attribute] of Object.entries(node.attributes)) {
+    if (!Object.hasOwn(kinds, key) || kinds[key] !== attribute.kind) {
+      throw new OwmError('unsupported_model', `The attribute ${key} of ${op} node ${node.name} is not supported.`)
+    }
+    attributes[key] = attribute.value
+  }
+  return { op, attributes }
+}

@@ -1,0 +1,99 @@
+/** The thread of one trainer: holds the text, the sessions and the optimizer's state. */
+import { OwmError } from '../lib/index.ts'
+import {
+  decodeLanguageModel,
+  openSession,
+  type ParameterLayout,
+  parameterLayout,
+  type RuntimeTensor,
+  type Session,
+  serveWorker,
+  splitParameters,
+} from '../onnx/index.ts'
+import { buildEvaluationGraph, measure } from './evaluation.ts'
+import type { ModelDescription, OptimizerSpec, TextSource } from './index.ts'
+import { createLearner, type Learner, type TrainJob } from './learner.ts'
+import { buildStepGraph } from './step-graph.ts'
+import { readTextFiles } from './text-files.ts'
+
+export interface OpenJob {
+  readonly graph: Uint8Array
+  readonly model: ModelDescription
+  readonly data: TextSource
+  readonly optimizer: OptimizerSpec
+  readonly seed: number
+  readonly threads: number
+}
+export interface Opened {
+  readonly layout: ParameterLayout
+  readonly dataBytes: number
+  readonly files: number
+  readonly skipped: Readonly<Record<string, number>>
+}
+export interface EvaluateJob {
+  readonly parameters: Float32Array
+  readonly text: Uint8Array
+}
+
+interface Open {
+  readonly layout: ParameterLayout
+  readonly context: number
+  readonly learner: Learner
+  /** Made when first asked for. */
+  readonly evaluation: () => Promise<Session>
+}
+let open: Open | undefined
+let evaluationSession: Promise<Session> | undefined
+
+serveWorker(
+  {
+    open: async (job: OpenJob) => {
+      const text = readTextFiles(job.data, 'training')
+      const model = decodeLanguageModel(job.graph, job.model)
+      const { batch } = job.optimizer
+      const { context } = job.model
+      if (text.bytes.length < context + 1) {
+        throw new OwmError('no_training_data', `${text.bytes.length} bytes of text do not fill one window.`, {
+          roots: job.data.roots,
+        })
+      }
+      const step = buildStepGraph(model, { batch, context, optimizer: job.optimizer })
+      const session = await openSession(step.bytes, job)
+      const layout = parameterLayout(model)
+      open = {
+        layout,
+        context,
+        learner: createLearner({ step, session, text: text.bytes, optimizer: job.optimizer, context, seed: job.seed }),
+        evaluation: () => (evaluationSession ??= openSession(buildEvaluationGraph(model), job)),
+      }
+      const { files, skipped } = text
+      return { value: { layout, dataBytes: text.bytes.length, files, skipped } satisfies Opened }
+    },
+    train: async (job: TrainJob, { signal, emit }) => {
+      const result = await opened().learner.train(job, { signal, onProgress: emit })
+      return { value: result, transfer: [result.parameters.buffer as ArrayBuffer] }
+    },
+    evaluate: async ({ parameters, text }: EvaluateJob, { signal }) => {
+      const { layout, context, evaluation } = opened()
+      return { value: await measure(await evaluation(), feedsOf(layout, parameters), { text, context, signal }) }
+    },
+  },
+  async () => {
+    await open?.learner.release()
+    await (await evaluationSession)?.release()
+  },
+)
+
+function opened(): Open {
+  if (open === undefined) throw new OwmError('internal_error', 'The trainer is not open.')
+  return open
+}
+
+function feedsOf(layout: ParameterLayout, parameters: Float32Array): Record<string, RuntimeTensor> {
+  return Object.fromEntries(
+    splitParameters(layout, parameters).map(({ name, shape, values }) => [
+      name,
+      { type: 'float32', shape, data: values },
+    ]),
+  )
+}
