@@ -1,0 +1,116 @@
+import type { CID } from 'multiformats/cid'
+import { z } from 'zod'
+import { type Identity, verifySigned } from '../identity/index.ts'
+import { cidOf, decode, encode, OwmError } from '../lib/index.ts'
+import type { ModelDescription, OptimizerSpec } from '../training/index.ts'
+import { cidField, peerField } from './fields.ts'
+import type { RunSpecification } from './index.ts'
+import { maxRosterPeers } from './roster.ts'
+
+/** A roster of 1,024 peers makes 60 KiB. */
+export const maxRunBytes = 96 * 1024
+
+const count = (max: number) => z.int().min(1).max(max)
+const positive = (max: number) => z.number().gt(0).max(max)
+
+const modelSchema = z
+  .object({
+    architecture: z.literal('gpt'),
+    layers: count(256),
+    heads: count(256),
+    width: count(65_536),
+    context: count(1_048_576),
+    vocabulary: count(1_048_576),
+  })
+  // What else a model has to say of itself is for the training room to judge.
+  .catchall(z.union([z.number(), z.string().max(64), z.boolean()]))
+  .refine((model) => Object.keys(model).length <= 32, 'has too many fields')
+
+const optimizerSchema = z.strictObject({
+  kind: z.literal('adamw'),
+  learningRate: positive(10),
+  beta1: z.number().min(0).lt(1),
+  beta2: z.number().min(0).lt(1),
+  epsilon: positive(1),
+  weightDecay: z.number().min(0).max(10),
+  warmupSteps: z.int().min(0).max(1_000_000),
+  batch: count(65_536),
+})
+
+const specificationSchema = z
+  .strictObject({
+    v: z.literal(1),
+    name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be lower case letters, digits, dots, dashes'),
+    model: modelSchema,
+    graph: cidField,
+    initial: cidField,
+    heldOut: cidField,
+    heldOutShare: z.int().min(0).max(255),
+    optimizer: optimizerSchema,
+    localSteps: count(1_000_000),
+    localMs: z.int().min(10).max(86_400_000),
+    rounds: count(1_000_000),
+    roster: z.array(peerField).min(1).max(maxRosterPeers),
+    minimumTrainers: count(maxRosterPeers),
+    committeeSize: count(31),
+    faults: z.enum(['crash', 'byzantine']),
+    quantisationBits: z.union([z.literal(4), z.literal(8)]),
+    clipNorm: positive(1_000_000),
+    createdMs: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
+  })
+  .refine((s) => new Set(s.roster).size === s.roster.length, { path: ['roster'], error: 'names a peer twice' })
+  .refine((s) => s.minimumTrainers <= s.roster.length, { path: ['minimumTrainers'], error: 'is more than the roster' })
+  .refine((s) => s.faults === 'crash' || (s.committeeSize >= 4 && s.committeeSize % 3 === 1), {
+    path: ['committeeSize'],
+    error: 'must be 3f+1, at least 4, to bear liars',
+  })
+  .refine((s) => s.faults === 'crash' || s.roster.length >= s.committeeSize, {
+    path: ['roster'],
+    error: 'must fill the committee, to bear liars',
+  })
+
+export interface Run {
+  /** CID of `document`. */
+  readonly id: string
+  readonly cid: CID
+  readonly owner: string
+  readonly document: Uint8Array
+  readonly specification: RunSpecification
+}
+
+/** @throws OwmError `bad_run` naming the field */
+export function signRun(identity: Identity, specification: RunSpecification): Run {
+  const parsed = specificationSchema.safeParse({ v: 1, ...withoutUndefined(specification) })
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]
+    const field = issue?.path.join('.') || 'specification'
+    throw new OwmError('bad_run', `The run's ${field}: ${issue?.message}.`, { field })
+  }
+  return openRun(identity.sign('run', encode(parsed.data)))
+}
+
+/** @throws RejectedError `oversized`, `malformed`, `invalid_signature`, `schema_mismatch` */
+export function openRun(document: Uint8Array): Run {
+  const { payload, author } = verifySigned('run', document, maxRunBytes)
+  const { v: _, model, optimizer, ...rest } = decode(payload, specificationSchema, maxRunBytes)
+  const specification: RunSpecification = {
+    ...rest,
+    // Checked above as far as this room goes; fields that it does not know are the training room's.
+    model: model as unknown as ModelDescription,
+    optimizer: optimizer satisfies OptimizerSpec,
+  }
+  const cid = cidOf(document)
+  return { id: cid.toString(), cid, owner: author.toString(), document, specification }
+}
+
+/** dag-cbor has no `undefined`; an absent field is one that is not there. */
+function withoutUndefined<T extends object>(value: T): T {
+  const entries = Object.entries(value)
+    .filter(([, field]) => field !== undefined)
+    .map(([name, field]) => [name, isPlain(field) ? withoutUndefined(field) : field])
+  return Object.fromEntries(entries) as T
+}
+
+function isPlain(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+}

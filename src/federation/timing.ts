@@ -1,0 +1,35 @@
+import type { Timing } from './round-state.ts'
+
+/** What a peer measured in a round that it saw through. */
+export interface Measured {
+  /** From the round's start to the last update that came in. */
+  readonly collectMs: number
+  /** From there to the certificate. */
+  readonly agreeMs: number
+}
+
+/** The first round makes trainers load the model and the data, on machines that nobody has measured. */
+const firstCollectSlackMs = 20_000
+/** What stragglers get beyond the slowest of the last rounds: half as much again, but a hung one costs no more than this. */
+const slackMs = { least: 1_000, most: 3_000 }
+const agreeMs = { first: 5_000, least: 1_500, most: 30_000 }
+/** A pause of the machine is not a dead leader. */
+const agreeFactor = 4
+/** Enough to forget one odd round, few enough to follow a change. */
+const remembered = 3
+
+/** The round's time-outs from the durations of the rounds before. No operator tunes them. */
+export function timingOf(history: readonly Measured[], localMs: number): Timing {
+  const recent = history.slice(-remembered)
+  if (recent.length === 0) return { collectMs: localMs * 3 + firstCollectSlackMs, agreeMs: agreeMs.first }
+  const collect = Math.max(...recent.map((round) => round.collectMs))
+  const agree = Math.max(...recent.map((round) => round.agreeMs))
+  return {
+    collectMs: collect + clamp(collect / 2, slackMs.least, slackMs.most),
+    agreeMs: clamp(agree * agreeFactor, agreeMs.least, agreeMs.most),
+  }
+}
+
+function clamp(value: number, least: number, most: number): number {
+  return Math.max(least, Math.min(most, value))
+}
