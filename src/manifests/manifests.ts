@@ -1,6 +1,15 @@
 import type { PeerId } from '@libp2p/interface'
 import type { Identity } from '../identity/index.ts'
-import { type Clock, createEmitter, errorCode, OwmError, type Rate, toHex, withTimeout } from '../lib/index.ts'
+import {
+  abortable,
+  type Clock,
+  createEmitter,
+  errorCode,
+  OwmError,
+  type Rate,
+  toHex,
+  withTimeout,
+} from '../lib/index.ts'
 import type { GossipTopic, Network, TopicSpec } from '../network/index.ts'
 import type { Logger, Metrics } from '../observability/index.ts'
 import { createAnnouncer } from './announcer.ts'
@@ -207,7 +216,7 @@ export function createManifests(components: ManifestsComponents, init: Manifests
   async function farewell(): Promise<void> {
     try {
       const signal = withTimeout(farewellTimeoutMs)
-      await Promise.race([publish(null, signal), new Promise((_, reject) => signal.addEventListener('abort', reject))])
+      await abortable(publish(null, signal), signal)
     } catch (error) {
       logger.debug({ code: errorCode(error) }, 'the farewell could not be published')
     }

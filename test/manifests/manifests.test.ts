@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import * as assert from 'uvu/assert'
 import { createIdentity, type Identity } from '../../src/identity/index.ts'
 import { encode, errorCode, type ManualClock, manualClock } from '../../src/lib/index.ts'
@@ -347,7 +348,52 @@ test('a peer whose sequence was lost goes on above what the mesh holds of it', a
   assert.is(a.manifests.view().length, 1)
 })
 
-test('a wrong description, wrong options and a stopped peer are errors', async () => {
+test('a stopped peer can start again and is seen again', async () => {
+  const hub = createHub(meshId)
+  const clock = manualClock(nowMs)
+  const a = await startPeer(peerOf(hub, clock), clock)
+  const b = await startPeer(peerOf(hub, clock), clock)
+  hub.connect(a.network, b.network)
+  await until(() => b.manifests.get(a.identity.peerId) !== undefined)
+  await a.manifests.stop()
+  assert.is(b.manifests.get(a.identity.peerId), undefined)
+  await startPeer(a, clock)
+  await until(() => b.manifests.get(a.identity.peerId) !== undefined)
+})
+
+test('mutated manifests leave the view as it is, and nothing is thrown', async () => {
+  const hub = createHub(meshId)
+  const clock = manualClock(nowMs)
+  const b = await startPeer(peerOf(hub, clock), clock)
+  const document = manifest(testAuthor(1))
+  const before = b.manifests.view()
+  await fc.assert(
+    fc.asyncProperty(
+      fc.nat(document.length - 1),
+      fc.nat(7),
+      fc.uint8Array({ maxLength: 8 }),
+      async (at, bit, extra) => {
+        const flipped = new Uint8Array(document)
+        flipped[at]! ^= 1 << bit
+        for (const bytes of [
+          flipped,
+          document.subarray(0, at),
+          new Uint8Array([...extra, ...flipped]),
+          new Uint8Array([...document.subarray(0, at), ...document]),
+          extra,
+        ]) {
+          if (Buffer.compare(bytes, document) === 0) continue
+          assert.is.not(await hub.inject(b.network, 'manifests', bytes), 'accept')
+        }
+      },
+    ),
+    { numRuns: 500 },
+  )
+  assert.equal(b.manifests.view(), before)
+  assert.is(b.counts.get('owm_manifests_accepted_total gossip'), undefined)
+})
+
+test('wrong options and a stopped peer are errors', async () => {
   const hub = createHub(meshId)
   const clock = manualClock(nowMs)
   const a = await startPeer(peerOf(hub, clock), clock)
