@@ -26,6 +26,7 @@ export { decodeLanguageModel, logitsOutput, tokensInput } from './language-model
 export { parameterLayout, splitParameters, withParameters } from './layout.ts'
 export * from './model.ts'
 export type { AttributesOf, OperatorName } from './operators.ts'
+export { probeRuntime } from './probe.ts'
 export { createRandom, type Random } from './random.ts'
 export { openSession, type RuntimeTensor, type Session } from './session.ts'
 export { type CallOptions, startWorker, type WorkerClient } from './worker-client.ts'

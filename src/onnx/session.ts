@@ -1,8 +1,7 @@
 /** Sessions of onnxruntime, for worker threads: `run` blocks the thread that calls it. */
 import type { InferenceSession, Tensor } from 'onnxruntime-node'
 import { errorMessage, OwmError } from '../lib/index.ts'
-import { runningCell, stoppingCell } from './worker-client.ts'
-import { cells } from './worker-server.ts'
+import { cells, runningCell, stoppingCell } from './worker-server.ts'
 
 /** A dense tensor in a session's hands. */
 export interface RuntimeTensor {

@@ -8,7 +8,7 @@
 import { type Transferable, Worker } from 'node:worker_threads'
 import { OwmError } from '../lib/index.ts'
 import type { Logger } from '../observability/index.ts'
-import type { FromWorker, ToWorker } from './worker-server.ts'
+import { type FromWorker, runningCell, stoppingCell, type ToWorker } from './worker-server.ts'
 
 export interface CallOptions {
   readonly transfer?: readonly Transferable[]
@@ -27,10 +27,6 @@ export interface WorkerClient {
 const stopTimeoutMs = 10_000
 const exitTimeoutMs = 5_000
 
-/** Cells shared with the thread: 1 when it must start no further run; how many runs are under way. */
-export const stoppingCell = 0
-export const runningCell = 1
-
 interface Pending {
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
@@ -42,7 +38,7 @@ export function startWorker(
   { name, logger }: { readonly name: string; readonly logger: Logger },
 ): WorkerClient {
   const cells = new Int32Array(new SharedArrayBuffer(8))
-  const worker = new Worker(file, { name, workerData: { cells } })
+  const worker = new Worker(file, { name, workerData: { cells }, execArgv: [] })
   const pending = new Map<number, Pending>()
   let lastId = 0
   let ended: OwmError | undefined

@@ -45,10 +45,14 @@ export function serveWorker(verbs: Verbs, release: () => Promise<void> | void = 
       const { value, transfer } = await handler(payload as never, { signal, emit })
       post({ kind: 'result', id, value }, transfer)
     } catch (error) {
-      const details = error instanceof OwmError ? error.details : {}
-      const code = signal.aborted ? 'aborted' : errorCode(error)
-      const message = signal.aborted ? `${verb} was called off.` : errorMessage(error)
-      post({ kind: 'error', id, code, message, details })
+      const stopped = Atomics.load(cells, stoppingCell) === 1
+      if (stopped) post({ kind: 'error', id, code: 'worker_stopped', message: 'The worker is stopped.', details: {} })
+      else if (signal.aborted) {
+        post({ kind: 'error', id, code: 'aborted', message: `${verb} was called off.`, details: {} })
+      } else {
+        const details = error instanceof OwmError ? error.details : {}
+        post({ kind: 'error', id, code: errorCode(error), message: errorMessage(error), details })
+      }
     } finally {
       running.delete(id)
     }
@@ -73,6 +77,10 @@ export function serveWorker(verbs: Verbs, release: () => Promise<void> | void = 
   })
 }
 
-/** The cells shared with the client; a thread that nobody started this way has its own. */
+/** Cells shared with the client: 1 when no further run may start; how many runs are under way. */
+export const stoppingCell = 0
+export const runningCell = 1
+
+/** A thread that nobody started this way has its own. */
 export const cells: Int32Array =
   (workerData as { readonly cells?: Int32Array } | null)?.cells ?? new Int32Array(new SharedArrayBuffer(8))

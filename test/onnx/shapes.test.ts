@@ -1,0 +1,86 @@
+import * as assert from 'uvu/assert'
+import {
+  createGraphBuilder,
+  encodeModel,
+  type GraphBuilder,
+  openSession,
+  type RuntimeTensor,
+  type Value,
+} from '../../src/onnx/index.ts'
+import { suite } from '../suite.ts'
+
+const test = suite('onnx shapes')
+
+const feeds: Record<string, RuntimeTensor> = {
+  a: { type: 'float32', shape: [2, 3, 4], data: Float32Array.from({ length: 24 }, (_, i) => i / 10 + 0.1) },
+  b: { type: 'float32', shape: [4, 5], data: Float32Array.from({ length: 20 }, (_, i) => i / 7 + 0.1) },
+  row: { type: 'float32', shape: [4], data: Float32Array.of(1, 2, 3, 4) },
+  ids: { type: 'int32', shape: [2, 3], data: Int32Array.of(0, 1, 2, 3, 2, 1) },
+}
+
+/** One use of each operator; what is inferred is compared with what the runtime gives. */
+const uses: Record<string, (g: GraphBuilder, v: Record<'a' | 'b' | 'row' | 'ids', Value>) => Value> = {
+  binary: (g, { a, row }) => g.op('Pow', [g.op('Div', [g.op('Sub', [g.op('Add', [a, row]), a]), a]), row]),
+  extremes: (g, { a, row }) => g.op('Max', [g.op('Min', [a, row]), g.scalar('float32', 1)]),
+  comparison: (g, { a, row }) =>
+    g.op('Where', [g.op('Greater', [a, row]), a, g.op('Where', [g.op('Less', [a, row]), row, a])]),
+  equal: (g, { ids }) => g.cast(g.op('Equal', [ids, g.scalar('int32', 2)]), 'float32'),
+  modulo: (g, { ids }) => g.cast(g.op('Mod', [ids, g.scalar('int32', 2)]), 'float32'),
+  unary: (g, { a }) =>
+    (['Identity', 'Neg', 'Exp', 'Log', 'Tanh', 'Relu', 'Sqrt'] as const).reduce(
+      (x, op) => g.op(op, [g.op('Mul', [x, x])]),
+      a,
+    ),
+  reciprocal: (g, { a }) => g.op('Reciprocal', [a]),
+  softmax: (g, { a }) => g.op('LogSoftmax', [g.op('Softmax', [a], { axis: -1 })], { axis: -1 }),
+  product: (g, { a, b }) => g.op('MatMul', [a, b]),
+  normalisation: (g, { a, row }) => g.ops('LayerNormalization', [a, row], { axis: -1, epsilon: 1e-5 }, 3)[2]!,
+  sum: (g, { a }) => g.op('ReduceSum', [a, g.integers([0, 2])], { keepdims: 0 }),
+  mean: (g, { a }) => g.op('ReduceMean', [a, g.integers([-1])], { keepdims: 1 }),
+  most: (g, { a }) => g.op('ReduceMax', [a, g.integers([1])], { keepdims: 0 }),
+  shape: (g, { a }) => g.cast(g.op('Shape', [a], { start: 1 }), 'float32'),
+  range: (g) => g.cast(g.op('Range', [g.scalar('int64', 0), g.scalar('int64', 7), g.scalar('int64', 1)]), 'float32'),
+  reshape: (g, { a }) => g.op('Reshape', [a, g.integers([0, -1])]),
+  axes: (g, { a }) =>
+    g.op('Unsqueeze', [g.op('Squeeze', [g.op('Unsqueeze', [a, g.integers([0])]), g.integers([0])]), g.integers([3])]),
+  transpose: (g, { a }) => g.op('Transpose', [a], { perm: [2, 0, 1] }),
+  expand: (g, { row }) => g.op('Expand', [row, g.integers([2, 1, 4])]),
+  zeros: (g) => g.op('ConstantOfShape', [g.integers([2, 5])]),
+  concat: (g, { a }) => g.op('Concat', [a, a], { axis: 1 }),
+  slice: (g, { a }) =>
+    g.op('Slice', [a, g.integers([-2, 3]), g.integers([9, 0]), g.integers([1, 2]), g.integers([1, -1])]),
+  split: (g, { a }) => g.ops('Split', [a, g.integers([1, 3])], { axis: 2 }, 2)[1]!,
+  gather: (g, { b, ids }) => g.op('Gather', [b, ids], { axis: 0 }),
+  gatherInner: (g, { a, ids }) => g.op('Gather', [a, ids], { axis: 2 }),
+  elements: (g, { b, ids }) => g.op('GatherElements', [b, ids], { axis: 0 }),
+  scatter: (g, { b, ids }) => {
+    const updates = g.op('Expand', [g.scalar('float32', 1), g.integers([2, 3])])
+    return g.op('ScatterElements', [b, ids, updates], { axis: 0, reduction: 'add' })
+  },
+}
+
+for (const [title, use] of Object.entries(uses)) {
+  test(`inferred shapes are the runtime's: ${title}`, async () => {
+    const g = createGraphBuilder(title)
+    const input = (name: string): Value => g.input(name, feeds[name]!.type, feeds[name]!.shape)
+    const values = { a: input('a'), b: input('b'), row: input('row'), ids: input('ids') }
+    const value = use(g, values)
+    g.output('result', value)
+    const session = await openSession(encodeModel(g.model()), { threads: 1 })
+    const { result } = await session.run(feeds)
+    await session.release()
+    assert.equal(result?.shape, value.shape)
+    assert.is(result?.type, value.type)
+  })
+}
+
+test('named sizes go through reshapes, and numbers take their place when a graph is opened', () => {
+  const g = createGraphBuilder('named')
+  const tokens = g.input('tokens', 'int32', ['batch', 'sequence'])
+  const flat = g.op('Reshape', [tokens, g.integers([-1, 1])])
+  assert.equal(flat.shape, ['batch*sequence', 1])
+  const back = g.op('Reshape', [flat, g.op('Concat', [g.op('Shape', [tokens]), g.integers([1])], { axis: 0 })])
+  assert.equal(back.shape, ['batch', 'sequence', 1])
+})
+
+test.run()
