@@ -17,6 +17,9 @@ const escapes: Readonly<Record<string, string>> = {
   "'": '&#39;',
 }
 
+/** Control characters but line breaks and tabs, and what turns the direction of the text around it. */
+const invisible = /[^\P{Cc}\n\t]|\p{Bidi_Control}/gu
+
 /** A template whose values are escaped, for text and for quoted attributes; `Markup` and lists of it go in as they are. */
 export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Markup {
   return new Markup(strings.map((string, i) => string + (i < parts.length ? textOf(parts[i]) : '')).join(''))
@@ -26,5 +29,7 @@ function textOf(part: Part): string {
   if (part === null || part === undefined || part === false) return ''
   if (part instanceof Markup) return part.text
   if (typeof part === 'object') return part.map(textOf).join('')
-  return String(part).replace(/[&<>"']/g, (character) => escapes[character] ?? '')
+  return String(part)
+    .replace(invisible, '')
+    .replace(/[&<>"']/g, (character) => escapes[character] ?? '')
 }

@@ -1,4 +1,3 @@
-import type { Server } from 'node:http'
 import { createDashboard } from '../dashboard/index.ts'
 import { OwmError } from '../lib/index.ts'
 import { createAnswering } from './answering.ts'
@@ -19,16 +18,15 @@ export function createGateway(components: GatewayComponents, init: GatewayInit):
   let bound: Address | undefined
   const isStopping = (): boolean => state === 'stopping' || state === 'stopped'
   const { app, events } = createApp({ ...components, answering, dashboard }, init, limits, isStopping)
-  const server = createHttpServer(app.fetch, limits)
+  const { server, close } = createHttpServer(app.fetch, limits)
 
   const stop = async (): Promise<void> => {
     const wasStarted = state === 'started'
     state = 'stopping'
     if (wasStarted) {
-      const closed = close(server)
+      const closed = close()
       events?.stop()
       await answering.stop()
-      server.closeIdleConnections()
       // What is still open is a reader too slow for the end of its answer.
       const calledOff = components.clock.after(limits.stopGraceMs, () => server.closeAllConnections())
       await closed
@@ -64,8 +62,4 @@ export function createGateway(components: GatewayComponents, init: GatewayInit):
       return stopped
     },
   }
-}
-
-function close(server: Server): Promise<void> {
-  return new Promise((resolve) => server.close(() => resolve()))
 }

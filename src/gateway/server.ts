@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:http'
-import { isIPv6 } from 'node:net'
+import { isIPv6, type Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { OwmError } from '../lib/index.ts'
 import { failureOf, problemBody } from './failure.ts'
@@ -30,10 +30,18 @@ export function parseListen(listen: string): Address {
   return { host, port }
 }
 
+export interface HttpServer {
+  readonly server: Server
+  /** Stops accepting and closes every connection without a request under way, at once and as replies go out. */
+  close(): Promise<void>
+}
+
 export function createHttpServer(
   fetch: (request: Request, env: Env['Bindings']) => Response | Promise<Response>,
   limits: GatewayLimits,
-): Server {
+): HttpServer {
+  // Node's own closeIdleConnections leaves those on which nothing was ever asked, and browsers open some in advance.
+  const busy = new Map<Socket, number>()
   const listener = getRequestListener((request, env) => fetch(request, env as Env['Bindings']), {
     overrideGlobalObjects: false,
     // Reached only by requests that are not HTTP enough to become a Request: an impossible host or path.
@@ -45,7 +53,7 @@ export function createHttpServer(
       })
     },
   })
-  const server: Server = createServer(
+  const server = createServer(
     {
       headersTimeout: limits.headersTimeoutMs,
       requestTimeout: limits.requestTimeoutMs,
@@ -54,15 +62,29 @@ export function createHttpServer(
       maxHeaderSize: 16 * 1024,
     },
     (incoming, outgoing) => {
-      // A closing server does not wait for the next request on a connection whose last reply is out.
+      const { socket } = incoming
+      busy.set(socket, (busy.get(socket) ?? 0) + 1)
       outgoing.once('close', () => {
-        if (!server.listening) setImmediate(() => server.closeIdleConnections())
+        const left = (busy.get(socket) ?? 1) - 1
+        if (busy.has(socket)) busy.set(socket, left)
+        if (left === 0 && !server.listening) socket.destroySoon()
       })
       void listener(incoming, outgoing)
     },
   )
   server.maxConnections = limits.maxConnections
-  return server
+  server.on('connection', (socket) => {
+    busy.set(socket, 0)
+    socket.once('close', () => busy.delete(socket))
+  })
+  return {
+    server,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        for (const [socket, requests] of busy) if (requests === 0) socket.destroy()
+      }),
+  }
 }
 
 /** @throws OwmError `port_in_use`, `port_not_allowed`, `address_not_available`, or `listen_failed` */

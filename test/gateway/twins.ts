@@ -50,7 +50,16 @@ function checkpointOf(run: RunView, round: RoundView): CheckpointView {
     checkpoint: round.checkpoint,
     weights: block,
     graph: block,
-    model: { architecture: 'gpt', layers: 2, heads: 2, width: 64, context: 64, vocabulary: 256 },
+    model: {
+      architecture: 'gpt',
+      layers: 2,
+      heads: 2,
+      width: 64,
+      context: 64,
+      vocabulary: 256,
+      pairBuckets: 0,
+      tripleBuckets: 0,
+    },
     signatures: round.signatures,
     certifiedMs: round.certifiedMs,
   }
