@@ -65,12 +65,15 @@ export function receiveFrame(
         if (!settled) take(piece)
         else onMore()
       }
+      if (stream.readableEnded && stream.readBufferLength === 0) onEnd()
     }
     // The listener stays for the life of the stream: without one, what comes late would fill the read buffer.
     stream.addEventListener('message', onMessage)
     stream.addEventListener('end', onEnd)
     stream.addEventListener('close', onEnd)
-    if (stream.readableEnded || stream.status !== 'open') onEnd()
+    // What came during the negotiation waits in the buffer, even when the other side has closed since.
+    const over = stream.readableEnded || stream.status !== 'open'
+    if (over && stream.readBufferLength === 0) onEnd()
   })
 }
 

@@ -9,10 +9,10 @@ import { createMembership } from './membership.ts'
 import { checkPeerAddress } from './mesh.ts'
 import { createReputation } from './peer-score.ts'
 import { presets } from './presets.ts'
+import { dialPatiently, reachError } from './reach.ts'
 import { createReconnector } from './reconnect.ts'
 import { createRelayClient } from './relay.ts'
 import { encodeRequest, openEnvelope, requestOver } from './request-client.ts'
-import { reachError } from './request-errors.ts'
 import { createRequestServer, maxInboundStreams, type RequestServer } from './request-server.ts'
 import { createTraffic } from './traffic.ts'
 
@@ -150,7 +150,7 @@ export async function createNetwork(components: NetworkComponents, init: Network
     connect: async (target, options = {}) => {
       const signal = withTimeout(connectTimeoutMs, options.signal, stopping.signal)
       try {
-        const connection = await libp2p.dial(target, { signal })
+        const connection = await dialPatiently(libp2p, target, signal)
         await membership.confirmed(connection.remotePeer, signal)
         return connection.remotePeer
       } catch (error) {

@@ -4,7 +4,8 @@ import { z } from 'zod'
 import { decode, encode, errorCode, errorMessage, OwmError, RejectedError, withTimeout } from '../lib/index.ts'
 import { receiveFrame, sendFrame } from './frames.ts'
 import type { ProtocolSpec } from './index.ts'
-import { errorCodePattern, maxErrorMessageLength, reachError } from './request-errors.ts'
+import { dialPatiently, reachError } from './reach.ts'
+import { errorCodePattern, maxErrorMessageLength } from './request-errors.ts'
 
 /** What stands around a response: `{ ok: ... }`, or `{ error: { code, message } }` of at most so many bytes. */
 export const envelopeBytes = 2048
@@ -72,6 +73,7 @@ export async function requestOver<Request, Response>(
   signal.throwIfAborted()
   let bytes: Uint8Array
   try {
+    await dialPatiently(libp2p, peer, signal)
     const stream = await libp2p.dialProtocol(peer, protocol, { signal, runOnLimitedConnection: true })
     const onAbort = (): void => stream.abort(asError(signal.reason))
     signal.addEventListener('abort', onAbort, { once: true })

@@ -67,7 +67,14 @@ export async function startPeer(...parameters: Parameters<typeof makePeer>): Pro
 export async function stopPeers(): Promise<void> {
   const all = [...running]
   running.clear()
-  await Promise.all(all.map((network) => network.stop()))
+  await Promise.all(
+    all.map((network) =>
+      network.stop().catch((e) => {
+        console.log('STOP', e)
+        throw e
+      }),
+    ),
+  )
 }
 
 export function addressOf(peer: TestPeer): string {
