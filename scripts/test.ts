@@ -24,7 +24,7 @@ interface Outcome {
 }
 
 const filters = process.argv.slice(2).filter((argument) => !argument.startsWith('-'))
-const files = globSync('test/**/*.test.ts')
+const files = globSync(process.env['OWM_TEST_FILES'] ?? 'test/**/*.test.ts')
   .sort()
   .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
 const folder = mkdtempSync(join(tmpdir(), 'owm-test-'))

@@ -15,7 +15,6 @@ import {
   yesOrNo,
 } from './key.ts'
 
-const hourMs = 3_600_000
 const mebibyte = 1024 * 1024
 
 /** Every section and every key of `owm.toml`. The example file, the reference, the variables and the flags follow from it. */
@@ -109,14 +108,15 @@ export const configSchema = z.strictObject({
       intervalMs: integer({
         unit: 'milliseconds',
         min: 1000,
-        max: hourMs,
+        max: 240_000,
         default: 60_000,
         doc: 'How often the peer says what it can do. It also does so on every change.',
       }),
       ttlMs: integer({
         unit: 'milliseconds',
         min: 2000,
-        max: 24 * hourMs,
+        // The longest life that the protocol grants a manifest.
+        max: 300_000,
         default: 150_000,
         doc: 'How long others believe it. Longer than interval_ms, so that one lost message is no leave.',
       }),
