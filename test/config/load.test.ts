@@ -155,7 +155,7 @@ test('a wrong value is named with its line and what is expected', () => {
   const cases: readonly [string, RegExp][] = [
     [
       '[manifest]\ninterval_ms = 5\n',
-      /line 2: interval_ms in \[manifest\] must be a whole number of milliseconds from 1000 to 3600000, not 5\.$/,
+      /line 2: interval_ms in \[manifest\] must be a whole number of milliseconds from 1000 to 240000, not 5\.$/,
     ],
     ['[manifest]\ninterval_ms = 1500.5\n', /must be a whole number .*, not 1500\.5\.$/],
     ['[manifest]\ninterval_ms = "60s"\n', /line 2: interval_ms in \[manifest\] must be a whole number of milliseconds/],
