@@ -143,7 +143,8 @@ export const operators = {
     const { type, shape } = need(inputs, 0)
     const from = axisOf(axis, shape.length)
     broadcast(shape.slice(from), need(inputs, 1).shape)
-    const statistics = { type, shape: shape.map((size, at) => (at >= from ? 1 : size)) }
+    // Mean and inverse deviation are float32 whatever the input is: the operator's `stash_type`.
+    const statistics: Typed = { type: 'float32', shape: shape.map((size, at) => (at >= from ? 1 : size)) }
     return [{ type, shape }, statistics, statistics].slice(0, count)
   }),
   ReduceSum: reduction,

@@ -22,9 +22,7 @@ const masked = -1e9
 
 /** The forward graph: `tokens` int32 [batch, sequence] -> `logits` float32 [batch, sequence, vocabulary]. */
 export function gptGraph(description: ModelDescription): Uint8Array {
-  const { layers, heads, width, context, vocabulary } = description
-  const pairs = description.pairBuckets ?? 0
-  const triples = description.tripleBuckets ?? 0
+  const { layers, heads, width, context, vocabulary, pairBuckets: pairs, tripleBuckets: triples } = description
   const g = createGraphBuilder('gpt')
   const tokens = g.input('tokens', 'int32', ['batch', 'sequence'])
   const weights = (name: string, ...shape: number[]): Value => g.input(name, 'float32', shape)

@@ -26,9 +26,9 @@ export interface ModelDescription {
   readonly context: number
   /** 256: tokens are bytes. */
   readonly vocabulary: number
-  /** Rows of the tables of hashed byte pairs and triples; primes spread best; 0 or absent for none. */
-  readonly pairBuckets?: number
-  readonly tripleBuckets?: number
+  /** Rows of the tables of hashed byte pairs and triples; primes spread best; 0 for none. */
+  readonly pairBuckets: number
+  readonly tripleBuckets: number
 }
 
 /** Text files below `roots`, with one of `extensions`; files whose content hash falls in the held-out share are skipped. */
@@ -43,8 +43,8 @@ export interface TextSource {
 export interface OptimizerSpec {
   readonly kind: 'adamw'
   readonly learningRate: number
-  /** Embedding tables learn so many times faster, 1 by default: most of their rows are seldom seen. */
-  readonly embeddingScale?: number
+  /** Embedding tables learn so many times faster: most of their rows are seldom seen. */
+  readonly embeddingScale: number
   readonly beta1: number
   readonly beta2: number
   readonly epsilon: number

@@ -170,10 +170,24 @@ function keptAxes(c: RuleContext): Value {
   )
 }
 
-/** (x - mean) / deviation, from the statistics that the forward node gives, or a second node of the same. */
+/** (x - mean) / deviation, over the last axis. */
 function normalised(c: RuleContext): { readonly normal: Value; readonly inverse: Value } {
-  const given =
-    c.step.outputs.length === 3 ? c.step.outputs : c.g.ops('LayerNormalization', c.step.inputs, c.step.attributes, 3)
-  const inverse = given[2]!
-  return { normal: c.g.op('Mul', [c.g.op('Sub', [input(c, 0), given[1]!]), inverse]), inverse }
+  const x = input(c, 0)
+  const { mean, inverse } = statistics(c)
+  return { normal: c.g.op('Mul', [c.g.op('Sub', [x, mean]), inverse]), inverse }
+}
+
+/** Those that the forward node gives, where it does and they are exact enough. */
+function statistics(c: RuleContext): { readonly mean: Value; readonly inverse: Value } {
+  const x = input(c, 0)
+  const [, given, givenInverse] = c.step.outputs
+  if (given !== undefined && givenInverse !== undefined && x.type === 'float32') {
+    return { mean: given, inverse: givenInverse }
+  }
+  const average = (value: Value): Value => c.g.op('ReduceMean', [value, lastAxis(c, value)], { keepdims: 1 })
+  const mean = average(x)
+  const centred = c.g.op('Sub', [x, mean])
+  const epsilon = (c.step.attributes['epsilon'] as number | undefined) ?? 1e-5
+  const variance = c.g.op('Add', [average(c.g.op('Mul', [centred, centred])), c.g.scalar(x.type, epsilon)])
+  return { mean, inverse: c.g.op('Reciprocal', [c.g.op('Sqrt', [variance])]) }
 }
