@@ -2,7 +2,7 @@ import { html, type Markup } from './markup.ts'
 import type { PageState } from './state.ts'
 import { count } from './words.ts'
 
-const examples = ['export function ', 'import { ', 'const result = await ', '# Install\n\n'] as const
+const examples = ['export function ', 'import { ', 'const ', '# Install\n\n'] as const
 
 /** The box to ask. The model continues text, and the page says so. It is not re-rendered while the page lives. */
 export function renderAsk(state: PageState): Markup | false {

@@ -76,7 +76,7 @@ function describe(state: PageState): string {
 
 /**
  * Where each peer stands: this one in the middle, the others around it by id, so that nobody moves when a role does.
- * Half a step of turn keeps the lines to a few peers clear of the name below the middle.
+ * For two or four, half a step of turn keeps their lines clear of the name below the middle.
  */
 function placeNodes(nodes: readonly NodeState[]): Map<string, Place> {
   const places = new Map<string, Place>()
@@ -87,8 +87,11 @@ function placeNodes(nodes: readonly NodeState[]): Map<string, Place> {
   others.forEach((node, i) => {
     const ring = i % rings
     const inRing = Math.ceil((others.length - ring) / rings)
-    const turn = (Math.floor(i / rings) + ring / rings) / inRing - 0.25 + (others.length <= 4 ? 1 / (2 * inRing) : 0)
-    const reach = rings === 1 ? 0.86 : 0.5 + (0.5 * ring) / (rings - 1)
+    const turn =
+      (Math.floor(i / rings) + ring / rings) / inRing -
+      0.25 +
+      (others.length === 2 || others.length === 4 ? 1 / (2 * inRing) : 0)
+    const reach = rings === 1 ? (others.length <= 4 ? 1 : 0.88) : 0.5 + (0.5 * ring) / (rings - 1)
     places.set(node.id, {
       x: Math.round(middle.x + Math.cos(2 * Math.PI * turn) * (width / 2 - 34) * reach),
       y: Math.round(middle.y + Math.sin(2 * Math.PI * turn) * (height / 2 - 34) * reach),

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import * as assert from 'uvu/assert'
 import { createGateway } from '../../src/gateway/index.ts'
 import { type OwmError, systemClock } from '../../src/lib/index.ts'
@@ -118,6 +120,46 @@ test('over loopback, only names of this machine are answered', async () => {
   const refused = await rawRequest(peer.port, '/health', { host: 'evil.example' })
   assert.is((JSON.parse(refused.body) as { code: string }).code, 'foreign_host')
   assert.is((await rawRequest(peer.port, '/health', { host: 'a b\\c' })).status >= 400, true)
+})
+
+/** What comes back until the server closes the connection. */
+function sendRaw(port: number, text: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    let received = ''
+    socket.on('data', (data) => {
+      received += data
+    })
+    socket.on('error', () => undefined)
+    socket.on('close', () => resolve(received))
+    socket.write(text)
+  })
+}
+
+test('a request that trickles in is cut off', async () => {
+  await using peer = await stage({ limits: { headersTimeoutMs: 50, requestTimeoutMs: 50 } })
+  assert.match(await sendRaw(peer.port, 'GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow'), '408')
+  const head = 'POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99'
+  assert.match(await sendRaw(peer.port, `${head}\r\n\r\n{`), '408')
+  assert.is(peer.answerer.calls.length, 0)
+})
+
+test('connections beyond the limit are closed unanswered, and there is room again when others leave', async () => {
+  await using peer = await stage({ limits: { maxConnections: 2 } })
+  const ask = 'GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+  const silent = await Promise.all(
+    [1, 2].map(async () => {
+      const socket = connect(peer.port, '127.0.0.1')
+      await once(socket, 'connect')
+      // A whole exchange, so that the server is known to have counted this connection.
+      socket.write(ask.replace('Connection: close\r\n', ''))
+      await once(socket, 'data')
+      return socket
+    }),
+  )
+  assert.is(await sendRaw(peer.port, ask), '')
+  for (const socket of silent) socket.destroy()
+  while (!(await sendRaw(peer.port, ask)).includes('200 OK'));
 })
 
 test('every reply carries a request id: the given one when it is harmless', async () => {

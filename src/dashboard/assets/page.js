@@ -81,6 +81,7 @@ function morph(old, fresh) {
     const named = child.id ? known.get(child.id) : undefined
     const same = named ?? (at !== null && alike(at, child) ? at : undefined)
     if (same === undefined) {
+      if (child.nodeName === 'g' && child.id) child.classList.add('arriving')
       old.insertBefore(child, at)
       continue
     }
