@@ -7,8 +7,8 @@ import { scoreTopic } from './peer-score.ts'
 
 /** Gossip carries small facts; whatever is larger goes by its CID. */
 export const maxGossipBytes = 256 * 1024
-/** One gossipsub RPC: a few of the largest messages at once. What is longer ends the stream unread. */
-export const maxRpcBytes = 4 * maxGossipBytes
+/** One gossipsub RPC. A peer that missed a lot is sent it all in one; what is longer still ends the stream unread. */
+export const maxRpcBytes = 32 * maxGossipBytes
 /** A message whose judgement takes longer is late anyway, and would cost the peer that relayed it. */
 const validateTimeoutMs = 5_000
 /** A validator that throws is a fault of ours; it is said once in so long a time and topic. */

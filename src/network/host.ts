@@ -27,6 +27,8 @@ const maxTopicBytesPerPeer = 64 * 1024
 const maxParallelDials = 16
 const dialTimeoutMs = 10_000
 const addressDialTimeoutMs = 5_000
+/** A newcomer asks at once; asking again finds those who started at the same moment. All answer each question. */
+const mdnsIntervalMs = 10_000
 const gossipLimits = {
   maxSubscriptions: 128,
   maxMessages: 5_000,
@@ -75,7 +77,7 @@ export async function createHost(
     transports: await transports(init),
     connectionEncrypters: [noise()],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: maxStreamWindowBytes } })],
-    peerDiscovery: await discovery(init, preset, mesh.id),
+    peerDiscovery: await discovery(init, mesh.id),
     metrics: traffic.component,
     connectionManager: {
       maxConnections: init.maxConnections,
@@ -150,10 +152,10 @@ async function transports(init: NetworkInit): Promise<TransportFactory[]> {
   return made
 }
 
-async function discovery(init: NetworkInit, preset: PresetValues, meshId: string): Promise<DiscoveryFactory[]> {
+async function discovery(init: NetworkInit, meshId: string): Promise<DiscoveryFactory[]> {
   if (!init.mdns) return []
   const { mdns } = await import('@libp2p/mdns')
-  const service = mdns({ serviceTag: mdnsServiceTag(meshId), interval: preset.mdnsIntervalMs })
+  const service = mdns({ serviceTag: mdnsServiceTag(meshId), interval: mdnsIntervalMs })
   return [service]
 }
 

@@ -93,3 +93,12 @@ export function scoreTopic(pubsub: GossipSub, topic: string): void {
 export function scoreOf(pubsub: GossipSub, peer: PeerId): number {
   return (pubsub as GossipSub & { getScore(peer: string): number }).getScore(peer.toString())
 }
+
+/**
+ * Whether gossip flows to a connected peer. Gossipsub opens its stream once per connection; one that was reset since, by
+ * a backlog or a limit, is never opened again.
+ */
+export function gossipsWith(pubsub: GossipSub, peer: PeerId): boolean {
+  const { streamsOutbound } = pubsub as GossipSub & { readonly streamsOutbound: ReadonlyMap<string, unknown> }
+  return streamsOutbound.has(peer.toString())
+}

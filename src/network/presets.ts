@@ -29,8 +29,6 @@ export interface PresetValues {
   readonly pingIntervalMs: number
   /** What a relay grants per connection. A stranger gets enough to punch a hole, one's own mesh enough to work with. */
   readonly relay: { readonly reservations: number; readonly dataBytes: bigint; readonly durationMs: number }
-  /** mDNS asks again so often; a test has no time to wait. */
-  readonly mdnsIntervalMs: number
 }
 
 export const presets: Readonly<Record<Preset, PresetValues>> = {
@@ -44,7 +42,6 @@ export const presets: Readonly<Record<Preset, PresetValues>> = {
     waitForDhtPeers: true,
     pingIntervalMs: 30_000,
     relay: { reservations: 128, dataBytes: 1n << 22n, durationMs: 120_000 },
-    mdnsIntervalMs: 10_000,
   },
   private: {
     privateAddresses: true,
@@ -56,7 +53,6 @@ export const presets: Readonly<Record<Preset, PresetValues>> = {
     waitForDhtPeers: false,
     pingIntervalMs: 30_000,
     relay: { reservations: 64, dataBytes: 1n << 30n, durationMs: 3_600_000 },
-    mdnsIntervalMs: 10_000,
   },
   test: {
     privateAddresses: true,
@@ -68,6 +64,5 @@ export const presets: Readonly<Record<Preset, PresetValues>> = {
     waitForDhtPeers: false,
     pingIntervalMs: 30_000,
     relay: { reservations: 64, dataBytes: 1n << 30n, durationMs: 3_600_000 },
-    mdnsIntervalMs: 1_000,
   },
 }
