@@ -5,7 +5,7 @@ import { base32 } from 'multiformats/bases/base32'
 import { z } from 'zod'
 import { blake3Of, encode, errorMessage, OwmError } from '../lib/index.ts'
 
-/** XSalsa20 keys, as in libp2p's private networks, have 32 bytes. */
+/** 256 bits, as libp2p's private networks have too. */
 export const swarmKeyBytes = 32
 /** 160 bits are 32 characters of base32: short enough for protocol ids, long enough that nobody finds a second mesh with the same id. */
 const meshIdBytes = 20

@@ -1,9 +1,9 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { AbortOptions, ConnectionProtector, MessageStream, MultiaddrConnection } from '@libp2p/interface'
-import { preSharedKey } from '@libp2p/pnet'
 import { byteStream } from '@libp2p/utils'
-import { type Clock, createRateLimiter, OwmError, toHex, withTimeout } from '../lib/index.ts'
+import { type Clock, createRateLimiter, OwmError, withTimeout } from '../lib/index.ts'
 import type { Logger } from '../observability/index.ts'
+import { sealUnderSwarmKey } from './swarm-stream.ts'
 
 /** protocols/mesh, "Key confirmation". */
 const tagBytes = 32
@@ -16,9 +16,9 @@ const lingerMs = 1_000
 const logRate = { perSecond: 1 / 60, burst: 1 }
 
 /**
- * Private networks of libp2p (XSalsa20 under a pre-shared key) tell nobody of a wrong key: both sides read noise until
- * something times out. Here both sides first send, through the cipher, a tag that only a holder of the key for this
- * mesh can make, so that each knows at once, and says, what is wrong.
+ * A stream cipher under a shared key tells nobody of a wrong key: both sides read noise until something times out. Here
+ * both sides first send, through the cipher, a tag that only a holder of the key for this mesh can make, so that each
+ * knows at once, and says, what is wrong.
  */
 export function swarmKeyProtector(options: {
   readonly meshId: string
@@ -28,7 +28,6 @@ export function swarmKeyProtector(options: {
   readonly onRefused: () => void
 }): () => ConnectionProtector {
   const { meshId, swarmKey, logger, clock, onRefused } = options
-  const psk = new TextEncoder().encode(`/key/swarm/psk/1.0.0/\n/base16/\n${toHex(swarmKey)}`)
   const limiter = createRateLimiter(logRate, clock)
   const tags = {
     outbound: confirmationTag(swarmKey, meshId, 'outbound'),
@@ -44,7 +43,6 @@ export function swarmKeyProtector(options: {
   }
 
   return () => {
-    const base = preSharedKey({ psk })()
     return {
       [Symbol.toStringTag]: 'owm-swarm-key',
       async protect(connection: MessageStream, given?: AbortOptions): Promise<MessageStream> {
@@ -55,7 +53,7 @@ export function swarmKeyProtector(options: {
         let tag: Uint8Array
         let box: MessageStream
         try {
-          box = await base.protect(raw, { signal })
+          box = await sealUnderSwarmKey(raw, swarmKey, meshId, { signal })
           const bytes = byteStream(box)
           const [read] = await Promise.all([
             bytes.read({ bytes: tagBytes, signal }),

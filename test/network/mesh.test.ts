@@ -18,6 +18,7 @@ import {
   publicMesh,
 } from '../../src/network/index.ts'
 import { confirmationTag } from '../../src/network/swarm-key.ts'
+import { streamKey } from '../../src/network/swarm-stream.ts'
 import { suite } from '../suite.ts'
 import { claimVectors, type Vector, vectorBytes } from '../vectors.ts'
 
@@ -239,6 +240,13 @@ for (const vector of vectors) {
     if (mesh.swarmKey === null) return
     assert.equal(confirmationTag(mesh.swarmKey, mesh.id, 'outbound'), vectorBytes(vector, 'outboundTag'))
     assert.equal(confirmationTag(mesh.swarmKey, mesh.id, 'inbound'), vectorBytes(vector, 'inboundTag'))
+    const nonces = { outbound: vectorBytes(vector, 'outboundNonce'), inbound: vectorBytes(vector, 'inboundNonce') }
+    for (const side of ['outbound', 'inbound'] as const) {
+      assert.equal(streamKey(mesh.swarmKey, mesh.id, nonces, side), {
+        key: vectorBytes(vector, `${side}Key`),
+        counter: vectorBytes(vector, `${side}Counter`),
+      })
+    }
   })
 }
 
