@@ -120,6 +120,10 @@ export const configSchema = z.strictObject({
         default: 150_000,
         doc: 'How long others believe it. Longer than interval_ms, so that one lost message is no leave.',
       }),
+      measureBandwidth: yesOrNo({
+        default: true,
+        doc: 'Whether bandwidth is measured to a neighbour every ten minutes, up to 8 MiB each way.',
+      }),
     })
     .describe('What the peer tells others of itself.'),
 

@@ -29,3 +29,5 @@ export function verb<Input>(
 
 export { type ControlClient, createControlClient } from './client.ts'
 export { createControlServer, socketPathFor } from './server.ts'
+export type { PeerFacts, PeerRow, PeerStatus } from './status.ts'
+export { operatorVerbs, type RunBaselines } from './verbs.ts'

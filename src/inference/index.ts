@@ -7,6 +7,12 @@
  * for await (const bytes of model.generate(prompt, { maxTokens: 64, temperature: 0.8, seed: 1, signal })) send(bytes)
  */
 
+export {
+  type AnswerableCheckpoint,
+  type CheckpointAnswerer,
+  type CheckpointSource,
+  createCheckpointAnswerer,
+} from './answerer.ts'
 export { type LoadInit, loadModel } from './model.ts'
 
 export interface GenerateOptions {
