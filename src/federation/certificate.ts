@@ -2,7 +2,7 @@ import { CID } from 'multiformats/cid'
 import { z } from 'zod'
 import { cidOf, codecs, decode, encode, RejectedError } from '../lib/index.ts'
 import { electCommittee, quorumOf, roundSeed } from './committee.ts'
-import { attemptField, cidField, documentField, peerField, roundField, viewField } from './fields.ts'
+import { attemptField, bytesField, cidField, documentField, peerField, roundField, viewField } from './fields.ts'
 import { maxTotalSamples } from './quantise.ts'
 import { firstRoster, maxMissedRounds, maxRosterPeers, nextRoster, type Place } from './roster.ts'
 import type { Run } from './specification.ts'
@@ -69,7 +69,7 @@ const valueSchema = z.strictObject({
 })
 const certificateSchema = z.strictObject({
   v: z.literal(1),
-  value: z.instanceof(Uint8Array),
+  value: bytesField(maxValueBytes),
   view: viewField,
   votes: z.array(documentField).min(1).max(31),
 })

@@ -22,10 +22,14 @@ export const peerField = z.string().regex(/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/, 
 export const roundField = z.int().min(1).max(1_000_000)
 export const attemptField = z.int().min(0).max(1_000)
 export const viewField = z.int().min(0).max(1_000_000)
-/** A signed document within another; what it may hold is checked when it is opened. */
-export const documentField = z
-  .instanceof(Uint8Array)
-  .refine((bytes) => bytes.byteLength <= maxStatementBytes, 'is too long')
-
 /** Notices, votes, joins and evaluations: a few hundred bytes. */
 export const maxStatementBytes = 1024
+
+export const bytesField = (most: number) =>
+  z.custom<Uint8Array>(
+    (value) => value instanceof Uint8Array && value.byteLength <= most,
+    `must be at most ${most} bytes`,
+  )
+
+/** A signed document within another; what it may hold is checked when it is opened. */
+export const documentField = bytesField(maxStatementBytes)

@@ -6,12 +6,15 @@
  * over the network, the content store and the trainer.
  *
  * @example
+ * const federation = createFederation({ network, identity, content, clock, logger, metrics, trainerFactory }, init)
  * const run = await federation.createRun(specification)
  * federation.onEvent((event) => log.info({ ...event }, event.type))
  */
 import type { CID } from 'multiformats/cid'
 import type { Startable } from '../lib/index.ts'
 import type { ModelDescription, OptimizerSpec } from '../training/index.ts'
+
+export { createFederation, type FederationComponents, type FederationInit } from './federation.ts'
 
 /** What the owner signs. A run's id is the CID of its signed specification. */
 export interface RunSpecification {
@@ -110,6 +113,13 @@ export type FederationEvent = { readonly run: string; readonly atMs: number } & 
     }
   | { readonly type: 'run-finished'; readonly checkpoint: string }
 )
+
+/** An event as a run makes it; which run and when is added outside. */
+export type WithoutEnvelope = FederationEvent extends infer E
+  ? E extends unknown
+    ? Omit<E, 'run' | 'atMs'>
+    : never
+  : never
 
 /** A verified, certified checkpoint with its weights at hand. */
 export interface CheckpointView {

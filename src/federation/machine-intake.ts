@@ -35,7 +35,10 @@ export function onStored(state: Draft, effects: Effect[], notice: Notice, code: 
   }
   // It may have closed in the meantime.
   const outcome = judge(state, notice)
-  if (outcome === null) state.held = { ...state.held, [notice.trainer]: notice }
+  if (outcome === null) {
+    state.held = { ...state.held, [notice.trainer]: notice }
+    effects.push({ type: 'hold', notice })
+  }
   answer(effects, notice, outcome ?? 'stored')
 }
 

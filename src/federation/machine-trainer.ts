@@ -6,7 +6,7 @@ import type { Notice } from './statements.ts'
  * them may be the one that lives. Once a quorum has it, it is accepted.
  */
 
-const firstRetryMs = 300
+const firstRetryMs = 500
 const maxRetryMs = 3_000
 /** These may change; any other outcome is the member's last word. */
 const retried: ReadonlySet<string> = new Set(['closed', 'behind', 'unreachable', 'timeout', 'busy', 'internal_error'])

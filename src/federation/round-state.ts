@@ -93,9 +93,9 @@ export type Event =
 export type Effect =
   | { readonly type: 'train' }
   | { readonly type: 'push'; readonly to: readonly string[]; readonly notice: Notice }
-  /** Check the update's bytes and keep them durably. */
+  /** Check the update's bytes and store them durably. */
   | { readonly type: 'store'; readonly notice: Notice }
-  /** Keep the own update as one that this member has acknowledged: durable before any effect after it. */
+  /** Write down that this member acknowledges the update: durable before any effect after it. */
   | { readonly type: 'hold'; readonly notice: Notice }
   | { readonly type: 'answer'; readonly notice: Notice; readonly outcome: PushOutcome }
   /** Durable before any effect after it is run. */

@@ -22,20 +22,23 @@ const modelSchema = z
     context: count(1_048_576),
     vocabulary: count(1_048_576),
   })
-  // What else a model has to say of itself is for the training room to judge.
+  // What else a model or an optimizer has to say of itself is for the training room to judge.
   .catchall(z.union([z.number(), z.string().max(64), z.boolean()]))
   .refine((model) => Object.keys(model).length <= 32, 'has too many fields')
 
-const optimizerSchema = z.strictObject({
-  kind: z.literal('adamw'),
-  learningRate: positive(10),
-  beta1: z.number().min(0).lt(1),
-  beta2: z.number().min(0).lt(1),
-  epsilon: positive(1),
-  weightDecay: z.number().min(0).max(10),
-  warmupSteps: z.int().min(0).max(1_000_000),
-  batch: count(65_536),
-})
+const optimizerSchema = z
+  .object({
+    kind: z.literal('adamw'),
+    learningRate: positive(10),
+    beta1: z.number().min(0).lt(1),
+    beta2: z.number().min(0).lt(1),
+    epsilon: positive(1),
+    weightDecay: z.number().min(0).max(10),
+    warmupSteps: z.int().min(0).max(1_000_000),
+    batch: count(65_536),
+  })
+  .catchall(z.union([z.number(), z.string().max(64), z.boolean()]))
+  .refine((optimizer) => Object.keys(optimizer).length <= 32, 'has too many fields')
 
 const specificationSchema = z
   .strictObject({
@@ -97,7 +100,7 @@ export function openRun(document: Uint8Array): Run {
     ...rest,
     // Checked above as far as this room goes; fields that it does not know are the training room's.
     model: model as unknown as ModelDescription,
-    optimizer: optimizer satisfies OptimizerSpec,
+    optimizer: optimizer as unknown as OptimizerSpec,
   }
   const cid = cidOf(document)
   return { id: cid.toString(), cid, owner: author.toString(), document, specification }

@@ -327,7 +327,6 @@ export function simulate(scenario: Scenario): Outcome {
       case 'store':
         feedLater(node, 1 + Math.floor(random() * 50), () => {
           disk.bytes.add(effect.notice.update)
-          disk.held.push(effect.notice)
           return { type: 'stored', notice: effect.notice, code: null }
         })
         break

@@ -1,0 +1,124 @@
+import {
+  type Certificate,
+  electionOf,
+  firstHead,
+  type Head,
+  headOf,
+  leaderOf,
+  type Value,
+  verifyCertificate,
+} from './certificate.ts'
+import type { RoundView } from './index.ts'
+import type { Journal } from './journal.ts'
+import type { Run } from './specification.ts'
+import type { Evaluation } from './statements.ts'
+
+/** What this peer keeps in memory of a certified round; the certificate itself is in the journal. */
+type Link = Omit<RoundView, 'heldOutBitsPerByte'>
+
+/** Evaluations that came before their certificate. */
+const maxEarlyEvaluations = 16
+
+/** The certified rounds of a run, each verified against the one before. */
+export class Chain {
+  readonly #run: Run
+  readonly #journal: Journal
+  readonly #links: Link[] = []
+  /** By checkpoint; the first one that came counts. */
+  readonly #evaluations = new Map<string, Evaluation>()
+  #head: Head
+  #value: Value | null = null
+
+  constructor(run: Run, journal: Journal) {
+    this.#run = run
+    this.#journal = journal
+    this.#head = firstHead(run)
+    for (let more = true; more; ) {
+      const stored = journal.certificates(run.id, this.#head.round, 64)
+      for (const { bytes, certifiedMs, seconds } of stored) this.#append(bytes, certifiedMs, seconds)
+      more = stored.length > 0
+    }
+    for (const evaluation of journal.evaluations(run.id)) this.#evaluations.set(evaluation.checkpoint, evaluation)
+  }
+
+  get head(): Head {
+    return this.#head
+  }
+  /** The newest certified value; null before the first. */
+  get value(): Value | null {
+    return this.#value
+  }
+  get finished(): boolean {
+    return this.#head.round >= this.#run.specification.rounds
+  }
+
+  /**
+   * Takes the next certificate and writes it down.
+   *
+   * @throws RejectedError as `verifyCertificate`
+   */
+  add(bytes: Uint8Array, certifiedMs: number, startedMs: number): { certificate: Certificate; view: RoundView } {
+    const seconds = Math.max(0, certifiedMs - startedMs) / 1000
+    const certificate = this.#append(bytes, certifiedMs, seconds, () =>
+      this.#journal.addCertificate(this.#run.id, { round: this.#head.round + 1, bytes, certifiedMs, seconds }),
+    )
+    const early = this.#evaluations.get(certificate.value.checkpoint)
+    if (early !== undefined) this.#journal.addEvaluation(early)
+    const link = this.#links.at(-1) as Link
+    return { certificate, view: { ...link, heldOutBitsPerByte: this.bitsPerByte(link.checkpoint) } }
+  }
+
+  /** Keeps the first evaluation of a checkpoint. Returns whether this was it. */
+  addEvaluation(evaluation: Evaluation): boolean {
+    const { round, checkpoint } = evaluation
+    if (this.#evaluations.has(checkpoint)) return false
+    if (round <= this.#head.round && this.checkpointOf(round) !== checkpoint) return false
+    const early = [...this.#evaluations.values()].filter((other) => other.round > this.#head.round)
+    if (round > this.#head.round && early.length >= maxEarlyEvaluations) return false
+    this.#evaluations.set(checkpoint, evaluation)
+    // One that came early is written down with its certificate.
+    if (round <= this.#head.round) this.#journal.addEvaluation(evaluation)
+    return true
+  }
+
+  evaluations(after: number): Evaluation[] {
+    return [...this.#evaluations.values()].filter((evaluation) => evaluation.round >= after)
+  }
+  bitsPerByte(checkpoint: string): number | null {
+    const evaluation = this.#evaluations.get(checkpoint)
+    return evaluation === undefined ? null : evaluation.microBits / 1_000_000
+  }
+  /** Round 0 is the initial weights. */
+  checkpointOf(round: number): string | undefined {
+    return round === 0 ? this.#run.specification.initial.toString() : this.#links[round - 1]?.checkpoint
+  }
+  rounds(): RoundView[] {
+    return this.#links.map((link) => ({ ...link, heldOutBitsPerByte: this.bitsPerByte(link.checkpoint) }))
+  }
+  last(): Link | undefined {
+    return this.#links.at(-1)
+  }
+
+  #append(bytes: Uint8Array, certifiedMs: number, seconds: number, write: () => void = () => undefined): Certificate {
+    const certificate = verifyCertificate(this.#run, this.#head, bytes)
+    const { value, view, votes } = certificate
+    write()
+    const { committee } = electionOf(this.#run, this.#head, value.attempt)
+    this.#links.push({
+      round: value.round,
+      attempt: value.attempt,
+      leader: leaderOf(committee, view),
+      committee,
+      trainers: value.updates.map((notice) => notice.trainer),
+      updates: value.updates.map((notice) => notice.update),
+      signatures: votes.length,
+      checkpoint: value.checkpoint,
+      certificate: value.id,
+      certifiedMs,
+      seconds,
+    })
+    this.#head = headOf(value)
+    this.#value = value
+    return certificate
+  }
+}

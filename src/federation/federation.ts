@@ -1,0 +1,342 @@
+import type { PeerId } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { CID } from 'multiformats/cid'
+import type { ContentStore } from '../content/index.ts'
+import type { Identity } from '../identity/index.ts'
+import {
+  type Clock,
+  createEmitter,
+  decode,
+  type Emitter,
+  encode,
+  errorCode,
+  errorMessage,
+  OwmError,
+  RejectedError,
+} from '../lib/index.ts'
+import type { GossipTopic, Network, Verdict } from '../network/index.ts'
+import type { Counter, Logger, Metrics } from '../observability/index.ts'
+import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
+import { maxWeightsBytes } from './checkpoint.ts'
+import type {
+  CheckpointView,
+  Federation,
+  FederationEvent,
+  RunSpecification,
+  RunView,
+  WithoutEnvelope,
+} from './index.ts'
+import { type Journal, openJournal } from './journal.ts'
+import { RunDriver } from './run-driver.ts'
+import { openRun, type Run, signRun } from './specification.ts'
+import { type Evaluation, openEvaluation } from './statements.ts'
+import { maxUpdateBytes, updateBytesOf } from './update-block.ts'
+import {
+  agreeProtocol,
+  type Beacon,
+  beaconSchema,
+  evaluationsTopic,
+  maxBeaconBytes,
+  runsTopic,
+  type SyncResponse,
+  syncProtocol,
+  updateProtocol,
+} from './wire.ts'
+
+/** Participants say so often that a run is there; a newcomer waits no longer than this to hear of it. */
+const beaconMs = 2_000
+/** Runs that are over are still told of, now and then. */
+const finishedBeaconMs = 15_000
+/** Strangers can announce runs: more than this are not followed. */
+const maxRuns = 64
+/** A signed specification up to this size travels in the beacon. */
+const maxBeaconDocumentBytes = maxBeaconBytes - 1024
+
+export interface FederationComponents {
+  readonly network: Network
+  readonly identity: Identity
+  readonly content: ContentStore
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly metrics: Metrics
+  /** `createTrainer` of the training room, or what a test puts in its place. */
+  readonly trainerFactory: (init: TrainerInit) => Promise<Trainer>
+}
+
+export interface FederationInit {
+  /** For the journal of runs, certificates and votes. */
+  readonly dataDir: string
+  /** What this peer trains on; null when it trains on nothing and only follows runs. */
+  readonly data: Omit<TextSource, 'heldOutShare'> | null
+  /** The runs that it trains in: all, none, or those with one of these names or ids. */
+  readonly join: 'all' | 'none' | readonly string[]
+  /** Whether it measures checkpoints when it is its turn. */
+  readonly evaluate: boolean
+}
+
+export function createFederation(components: FederationComponents, init: FederationInit): Federation {
+  return new MeshFederation(components, init)
+}
+
+class MeshFederation implements Federation {
+  readonly #components: FederationComponents
+  readonly #init: FederationInit
+  readonly #log: Logger
+  readonly #self: string
+  readonly #drivers = new Map<string, RunDriver>()
+  readonly #events: Emitter<FederationEvent>
+  readonly #counted: Counter
+  #journal: Journal | undefined
+  #runsTopic: GossipTopic<Beacon> | undefined
+  #evaluationsTopic: GossipTopic<Evaluation> | undefined
+  #wired = false
+  #running = false
+  #stops: (() => void)[] = []
+  #asking = new Set<string>()
+  #beats = 0
+
+  constructor(components: FederationComponents, init: FederationInit) {
+    this.#components = components
+    this.#init = init
+    this.#log = components.logger.child({ room: 'federation' })
+    this.#self = components.identity.peerId.toString()
+    this.#events = createEmitter((error) => this.#log.error({ error: errorMessage(error) }, 'a listener failed'))
+    this.#counted = components.metrics.counter('owm_federation_events_total', 'What happened in runs.', ['type'])
+  }
+
+  async start(): Promise<void> {
+    if (this.#running) return
+    this.#running = true
+    const { network } = this.#components
+    this.#journal = openJournal(this.#init.dataDir)
+    this.#wire()
+    this.#stops = [
+      network.onPeer((event) => {
+        for (const driver of this.#drivers.values()) driver.onPeer(event)
+      }),
+      this.#runsTopic?.onMessage((beacon) => void this.#onBeacon(beacon)) ?? (() => undefined),
+      this.#evaluationsTopic?.onMessage((evaluation) => {
+        this.#drivers.get(evaluation.run)?.onEvaluation(evaluation.document)
+      }) ?? (() => undefined),
+    ]
+    for (const { id, document } of this.#journal.runs()) {
+      try {
+        this.#open(openRun(document))
+      } catch (error) {
+        this.#log.error({ run: id, error: errorMessage(error) }, 'a stored run cannot be opened; it is left alone')
+      }
+    }
+    this.#beat()
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#running) return
+    this.#running = false
+    for (const stop of this.#stops.splice(0)) stop()
+    await Promise.all([...this.#drivers.values()].map((driver) => driver.stop()))
+    this.#drivers.clear()
+    this.#journal?.close()
+    this.#journal = undefined
+  }
+
+  async createRun(specification: RunSpecification): Promise<string> {
+    const run = signRun(this.#components.identity, specification)
+    for (const field of ['graph', 'initial', 'heldOut'] as const) {
+      if (!(await this.#components.content.has(specification[field]))) {
+        throw badRun(field, `${specification[field]} is not in this peer's content store; put it there first`)
+      }
+    }
+    const initial = await this.#components.content.get(specification.initial, { maxBytes: maxWeightsBytes })
+    if (initial.byteLength === 0 || initial.byteLength % 4 !== 0) throw badRun('initial', 'it is no float32 vector')
+    if (updateBytesOf(initial.byteLength / 4, specification.quantisationBits) > maxUpdateBytes) {
+      throw badRun('initial', `an update of so many weights would be over ${maxUpdateBytes} bytes`)
+    }
+    this.#adopt(run)
+    return run.id
+  }
+
+  runs(): RunView[] {
+    return [...this.#drivers.values()].map((driver) => driver.view())
+  }
+
+  checkpoints(): CheckpointView[] {
+    const newest = new Map<string, CheckpointView>()
+    for (const driver of this.#drivers.values()) {
+      const { checkpoint } = driver
+      if (checkpoint === null) continue
+      const other = newest.get(checkpoint.name)
+      if (other === undefined || checkpoint.certifiedMs > other.certifiedMs) newest.set(checkpoint.name, checkpoint)
+    }
+    return [...newest.values()]
+  }
+
+  async weights(checkpoint: CheckpointView, signal?: AbortSignal): Promise<Float32Array> {
+    const driver = this.#drivers.get(checkpoint.run)
+    if (driver === undefined) throw new OwmError('not_found', `Run ${checkpoint.run} is not known here.`)
+    return driver.weightsOf(checkpoint.round, signal)
+  }
+
+  onEvent(listener: (event: FederationEvent) => void): () => void {
+    return this.#events.on(listener)
+  }
+
+  /** Protocols and topics are registered once; a room that is stopped answers that it is. */
+  #wire(): void {
+    if (this.#wired) return
+    this.#wired = true
+    const { network } = this.#components
+    network.handle(updateProtocol, async (request, { from, signal }) => {
+      const driver = this.#driver(request.run)
+      try {
+        return { outcome: await driver.onUpdate(from, request, signal) }
+      } catch (error) {
+        // A refusal is an answer: the trainer need not try again.
+        if (error instanceof RejectedError) return { outcome: error.code }
+        throw error
+      }
+    })
+    network.handle(agreeProtocol, async (request, { from }) => {
+      this.#driver(request.run).onAgree(from, request)
+      return { ok: true as const }
+    })
+    network.handle(syncProtocol, async (request): Promise<SyncResponse> => {
+      const driver = this.#driver(request.run)
+      if (request.kind === 'certificates') return driver.sync(request.after)
+      return { document: driver.run.document, certificates: [], evaluations: [], round: driver.head.round }
+    })
+    this.#runsTopic = network.gossip({ ...runsTopic, validate: judgeBeacon })
+    this.#evaluationsTopic = network.gossip({ ...evaluationsTopic, validate: judgeEvaluation })
+  }
+
+  #driver(run: CID): RunDriver {
+    const driver = this.#drivers.get(run.toString())
+    if (driver === undefined) throw new OwmError('unknown_run', `Run ${run} is not known here.`)
+    return driver
+  }
+
+  /** Takes a run that is new here. */
+  #adopt(run: Run): void {
+    if (this.#drivers.has(run.id) || this.#drivers.size >= maxRuns || this.#journal === undefined) return
+    this.#journal.addRun({ id: run.id, document: run.document })
+    this.#open(run)
+    this.#publish(run.id)
+  }
+
+  #open(run: Run): void {
+    const { join, data, evaluate } = this.#init
+    const journal = this.#journal
+    if (journal === undefined) return
+    const wanted =
+      join === 'all' || (join !== 'none' && (join.includes(run.specification.name) || join.includes(run.id)))
+    const driver = new RunDriver(
+      { ...this.#components, journal, logger: this.#log },
+      {
+        run,
+        data: wanted ? data : null,
+        evaluate,
+        emit: (event) => this.#emit(run.id, event),
+        publishBeacon: () => this.#publish(run.id),
+        publishEvaluation: (evaluation) => {
+          this.#evaluationsTopic?.publish(evaluation.document).catch((error) => {
+            this.#log.debug({ error: errorMessage(error) }, 'evaluation not published')
+          })
+        },
+      },
+    )
+    this.#drivers.set(run.id, driver)
+    driver.start()
+  }
+
+  #emit(run: string, event: WithoutEnvelope): void {
+    this.#counted.add(1, { type: event.type })
+    this.#events.emit({ run, atMs: this.#components.clock.now(), ...event } as FederationEvent)
+  }
+
+  #beat(): void {
+    const everyNth = Math.round(finishedBeaconMs / beaconMs)
+    for (const driver of this.#drivers.values()) {
+      if (driver.participates && (!driver.finished || this.#beats % everyNth === 0)) this.#publish(driver.run.id)
+    }
+    this.#beats++
+    this.#stops.push(
+      this.#components.clock.after(beaconMs, () => {
+        this.#stops.pop()
+        if (this.#running) this.#beat()
+      }),
+    )
+  }
+
+  #publish(id: string): void {
+    const driver = this.#drivers.get(id)
+    if (driver === undefined) return
+    const { run, head } = driver
+    const document = run.document.byteLength <= maxBeaconDocumentBytes ? run.document : null
+    const beacon = encode({
+      v: 1,
+      peer: this.#self,
+      run: run.cid,
+      document,
+      round: head.round,
+      value: CID.parse(head.id),
+    } satisfies Beacon)
+    this.#runsTopic?.publish(beacon).catch((error) => {
+      this.#log.debug({ error: errorMessage(error) }, 'beacon not published')
+    })
+  }
+
+  async #onBeacon(beacon: Beacon): Promise<void> {
+    if (beacon.peer === this.#self || !this.#running) return
+    const id = beacon.run.toString()
+    const from = peerIdFromString(beacon.peer)
+    const known = this.#drivers.get(id)
+    if (known !== undefined) {
+      known.onHead(beacon.round, from)
+      return
+    }
+    try {
+      const document = beacon.document ?? (await this.#ask(beacon.run, from))
+      if (document === null) return
+      const run = openRun(document)
+      if (run.id === id) this.#adopt(run)
+    } catch (error) {
+      this.#log.debug({ run: id, from: beacon.peer, code: errorCode(error) }, 'announced run not taken')
+    }
+  }
+
+  async #ask(run: CID, from: PeerId): Promise<Uint8Array | null> {
+    const key = run.toString()
+    if (this.#asking.has(key)) return null
+    this.#asking.add(key)
+    try {
+      return (await this.#components.network.request(from, syncProtocol, { kind: 'run', run })).document
+    } finally {
+      this.#asking.delete(key)
+    }
+  }
+}
+
+/** A beacon that carries a run carries the one that it names. */
+function judgeBeacon(data: Uint8Array): Verdict<Beacon> {
+  try {
+    const beacon = decode(data, beaconSchema, maxBeaconBytes)
+    if (beacon.document !== null && openRun(beacon.document).id !== beacon.run.toString()) {
+      return { verdict: 'reject', code: 'wrong_cid' }
+    }
+    return { verdict: 'accept', value: beacon }
+  } catch (error) {
+    return { verdict: 'reject', code: errorCode(error) }
+  }
+}
+
+/** Whether its author has a part in the run is for those to judge who know the run. */
+function judgeEvaluation(data: Uint8Array): Verdict<Evaluation> {
+  try {
+    return { verdict: 'accept', value: openEvaluation(data) }
+  } catch (error) {
+    return { verdict: 'reject', code: errorCode(error) }
+  }
+}
+
+function badRun(field: string, why: string): OwmError {
+  return new OwmError('bad_run', `The run's ${field}: ${why}.`, { field })
+}

@@ -1,0 +1,169 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { decode, encode } from '../lib/index.ts'
+import { openValue } from './certificate.ts'
+import type { MemberRecord } from './round-state.ts'
+import { type Evaluation, type Notice, openEvaluation, openNotice, openVote } from './statements.ts'
+import { lockToWire, proofToWire, recordSchema } from './wire.ts'
+
+/** Our own record: one value, its votes, and room. */
+const maxRecordBytes = 4 * 1024 * 1024
+
+export interface StoredRun {
+  readonly id: string
+  readonly document: Uint8Array
+}
+export interface StoredCertificate {
+  readonly round: number
+  readonly bytes: Uint8Array
+  readonly certifiedMs: number
+  readonly seconds: number
+}
+
+/**
+ * What a peer must not forget: runs, certificates, and in the round under way its votes, the updates that it has
+ * acknowledged, and its own. Every call is durable when it returns: a vote that has left is a vote on disk.
+ */
+export interface Journal {
+  runs(): StoredRun[]
+  addRun(run: StoredRun): void
+  certificates(run: string, after: number, limit: number): StoredCertificate[]
+  /** Adds the certificate and forgets what the round had written, in one transaction. */
+  addCertificate(run: string, certificate: StoredCertificate): void
+  record(run: string, round: number): MemberRecord | null
+  setRecord(run: string, round: number, record: MemberRecord): void
+  held(run: string, round: number): Notice[]
+  hold(run: string, notice: Notice): void
+  own(run: string, round: number): Notice | null
+  setOwn(run: string, notice: Notice): void
+  evaluations(run: string): Evaluation[]
+  addEvaluation(evaluation: Evaluation): void
+  close(): void
+}
+
+const schema = `
+  CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, document BLOB NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS certificates (run TEXT, round INTEGER, bytes BLOB NOT NULL, certified_ms INTEGER NOT NULL,
+    seconds REAL NOT NULL, PRIMARY KEY (run, round)) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS records (run TEXT PRIMARY KEY, round INTEGER NOT NULL, record BLOB NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS held (run TEXT, round INTEGER, trainer TEXT, notice BLOB NOT NULL,
+    PRIMARY KEY (run, round, trainer)) STRICT;
+  CREATE TABLE IF NOT EXISTS own (run TEXT, round INTEGER, notice BLOB NOT NULL, PRIMARY KEY (run, round)) STRICT;
+  CREATE TABLE IF NOT EXISTS evaluations (run TEXT, round INTEGER, document BLOB NOT NULL,
+    PRIMARY KEY (run, round)) STRICT;
+`
+
+export function openJournal(folder: string): Journal {
+  mkdirSync(folder, { recursive: true })
+  const db = new DatabaseSync(join(folder, 'federation.sqlite'))
+  // WAL with FULL: each commit is synced, one write instead of two.
+  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;')
+  db.exec(schema)
+  const prepared = new Map<string, StatementSync>()
+  const sql = (text: string): StatementSync => {
+    const statement = prepared.get(text) ?? db.prepare(text)
+    prepared.set(text, statement)
+    return statement
+  }
+  const bytesOf = (row: Record<string, unknown> | undefined, column: string): Uint8Array | null =>
+    row === undefined ? null : (row[column] as Uint8Array)
+
+  return {
+    runs: () =>
+      sql('SELECT id, document FROM runs ORDER BY rowid')
+        .all()
+        .map((row) => ({ id: String(row['id']), document: row['document'] as Uint8Array })),
+    addRun: ({ id, document }) => void sql('INSERT OR IGNORE INTO runs VALUES (?, ?)').run(id, document),
+    certificates: (run, after, limit) =>
+      sql('SELECT * FROM certificates WHERE run = ? AND round > ? ORDER BY round LIMIT ?')
+        .all(run, after, limit)
+        .map((row) => ({
+          round: Number(row['round']),
+          bytes: row['bytes'] as Uint8Array,
+          certifiedMs: Number(row['certified_ms']),
+          seconds: Number(row['seconds']),
+        })),
+    addCertificate: (run, { round, bytes, certifiedMs, seconds }) => {
+      db.exec('BEGIN')
+      try {
+        sql('INSERT OR IGNORE INTO certificates VALUES (?, ?, ?, ?, ?)').run(run, round, bytes, certifiedMs, seconds)
+        sql('DELETE FROM records WHERE run = ? AND round <= ?').run(run, round)
+        sql('DELETE FROM held WHERE run = ? AND round <= ?').run(run, round)
+        sql('DELETE FROM own WHERE run = ? AND round <= ?').run(run, round)
+        db.exec('COMMIT')
+      } catch (error) {
+        db.exec('ROLLBACK')
+        throw error
+      }
+    },
+    record: (run, round) => {
+      const bytes = bytesOf(sql('SELECT record FROM records WHERE run = ? AND round = ?').get(run, round), 'record')
+      return bytes === null ? null : readRecord(bytes)
+    },
+    setRecord: (run, round, record) =>
+      void sql('INSERT OR REPLACE INTO records VALUES (?, ?, ?)').run(run, round, writeRecord(record)),
+    held: (run, round) =>
+      sql('SELECT notice FROM held WHERE run = ? AND round = ? ORDER BY trainer')
+        .all(run, round)
+        .map((row) => openNotice(row['notice'] as Uint8Array)),
+    hold: (run, notice) =>
+      void sql('INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?)').run(
+        run,
+        notice.round,
+        notice.trainer,
+        notice.document,
+      ),
+    own: (run, round) => {
+      const bytes = bytesOf(sql('SELECT notice FROM own WHERE run = ? AND round = ?').get(run, round), 'notice')
+      return bytes === null ? null : openNotice(bytes)
+    },
+    setOwn: (run, notice) =>
+      void sql('INSERT OR IGNORE INTO own VALUES (?, ?, ?)').run(run, notice.round, notice.document),
+    evaluations: (run) =>
+      sql('SELECT document FROM evaluations WHERE run = ? ORDER BY round')
+        .all(run)
+        .map((row) => openEvaluation(row['document'] as Uint8Array)),
+    addEvaluation: ({ run, round, document }) =>
+      void sql('INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?)').run(run, round, document),
+    close: () => db.close(),
+  }
+}
+
+function writeRecord({ view, prepared, lock }: MemberRecord): Uint8Array {
+  return encode({
+    view,
+    prepared:
+      prepared === null
+        ? null
+        : {
+            view: prepared.view,
+            value: prepared.value.bytes,
+            justify: prepared.justify === null ? null : proofToWire(prepared.justify),
+          },
+    lock: lock === null ? null : lockToWire(lock),
+  })
+}
+
+function readRecord(bytes: Uint8Array): MemberRecord {
+  const { view, prepared, lock } = decode(bytes, recordSchema, maxRecordBytes)
+  return {
+    view,
+    prepared:
+      prepared === null
+        ? null
+        : {
+            view: prepared.view,
+            value: openValue(prepared.value),
+            justify:
+              prepared.justify === null
+                ? null
+                : {
+                    view: prepared.justify.view,
+                    value: prepared.justify.value.toString(),
+                    votes: prepared.justify.votes.map(openVote),
+                  },
+          },
+    lock: lock === null ? null : { view: lock.view, value: openValue(lock.value), votes: lock.votes.map(openVote) },
+  }
+}

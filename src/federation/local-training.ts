@@ -1,0 +1,144 @@
+import { peerIdFromString } from '@libp2p/peer-id'
+import type { ContentStore } from '../content/index.ts'
+import { blake3Of, type Clock, errorMessage, OwmError } from '../lib/index.ts'
+import type { Logger } from '../observability/index.ts'
+import type { TextSource, Trainer, TrainerInit, TrainProgress } from '../training/index.ts'
+import type { Run } from './specification.ts'
+import { maxSamples } from './statements.ts'
+import { compressDelta, encodeUpdate, type UpdateShape } from './update-block.ts'
+
+/** A graph and a held-out text are read into memory whole. */
+const maxGraphBytes = 256 * 1024 * 1024
+const maxHeldOutBytes = 64 * 1024 * 1024
+
+export interface LocalUpdate {
+  readonly bytes: Uint8Array
+  readonly samples: number
+  readonly steps: number
+}
+
+export interface LocalTrainingComponents {
+  readonly content: ContentStore
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly trainerFactory: (init: TrainerInit) => Promise<Trainer>
+}
+
+/**
+ * This peer's own work in a run: local steps, what of them is sent, and measuring checkpoints. The trainer, a worker
+ * thread with the model and the data, is made at the first need and kept for the run; it does one job at a time.
+ */
+export class LocalTraining {
+  readonly #components: LocalTrainingComponents
+  readonly #run: Run
+  readonly #data: Omit<TextSource, 'heldOutShare'>
+  readonly #hints: readonly string[]
+  readonly #self: string
+  #trainer: Promise<Trainer> | undefined
+  #heldOut: Promise<Uint8Array> | undefined
+  #evaluation: Promise<unknown> = Promise.resolve()
+  /** What rounding withheld from the last update that was made. */
+  #residual: Float32Array | undefined
+  #stopped = false
+
+  constructor(components: LocalTrainingComponents, run: Run, self: string, data: Omit<TextSource, 'heldOutShare'>) {
+    this.#components = components
+    this.#run = run
+    this.#self = self
+    this.#data = data
+    this.#hints = [run.owner, ...run.specification.roster].filter((peer) => peer !== self)
+  }
+
+  /** Trains from `base` and compresses what was learned. @throws OwmError of the trainer, `aborted` */
+  async train(
+    base: Float32Array,
+    shape: UpdateShape,
+    round: number,
+    signal: AbortSignal,
+    onProgress: (progress: TrainProgress) => void,
+  ): Promise<LocalUpdate> {
+    const { localSteps, localMs, rounds } = this.#run.specification
+    const trainer = await this.#ready(signal)
+    if (trainer.layout.length !== base.length) {
+      throw new OwmError('bad_model', `The graph has ${trainer.layout.length} weights, the checkpoint ${base.length}.`)
+    }
+    // A leader measures the checkpoint before; the others do not wait for it any longer than for their own steps.
+    const startedMs = this.#components.clock.now()
+    await this.#evaluation
+    const spentMs = this.#components.clock.now() - startedMs
+    const maxMs = Math.max(Math.ceil(localMs / 2), localMs - spentMs)
+    const result = await trainer.train({
+      parameters: base.slice(),
+      maxSteps: localSteps,
+      maxMs,
+      runProgress: { from: (round - 1) / rounds, to: round / rounds },
+      onProgress,
+      signal,
+    })
+    signal.throwIfAborted()
+    const residual = this.#residual
+    const delta = result.parameters.map((value, i) => value - base[i]! + (residual?.[i] ?? 0))
+    if (!delta.every(Number.isFinite)) throw new OwmError('diverged', 'Training ended in numbers that are not finite.')
+    const compressed = compressDelta(delta, shape)
+    this.#residual = compressed.residual
+    return {
+      bytes: encodeUpdate(compressed.quantised),
+      samples: Math.max(1, Math.min(maxSamples, Math.round(result.samples))),
+      steps: Math.max(1, result.steps),
+    }
+  }
+
+  /** Bits per byte of the run's held-out text. Training that is asked for meanwhile comes after. */
+  evaluate(weights: () => Promise<Float32Array>, signal: AbortSignal): Promise<number> {
+    const work = (async () => {
+      const [trainer, text, checkpoint] = await Promise.all([this.#ready(signal), this.#text(signal), weights()])
+      return (await trainer.evaluate(checkpoint, text, signal)).bitsPerByte
+    })()
+    this.#evaluation = work.catch(() => undefined)
+    return work
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    const trainer = await this.#trainer?.catch(() => undefined)
+    await trainer?.stop()
+  }
+
+  #ready(signal: AbortSignal): Promise<Trainer> {
+    this.#trainer ??= this.#make(signal).catch((error: unknown) => {
+      // Tried again at the next need: the graph may not have been within reach.
+      this.#trainer = undefined
+      throw error
+    })
+    return this.#trainer
+  }
+
+  async #make(signal: AbortSignal): Promise<Trainer> {
+    const { specification, id } = this.#run
+    const from = this.#hints.map((peer) => peerIdFromString(peer))
+    const graph = await this.#components.content.get(specification.graph, { maxBytes: maxGraphBytes, from, signal })
+    const trainer = await this.#components.trainerFactory({
+      graph,
+      model: specification.model,
+      optimizer: specification.optimizer,
+      data: { ...this.#data, heldOutShare: specification.heldOutShare },
+      // Every peer sees its data in another order, and the same one after a restart.
+      seed: new DataView(blake3Of(Buffer.from(`${id}/${this.#self}`)).buffer).getUint32(0),
+    })
+    if (!this.#stopped) return trainer
+    await trainer.stop()
+    throw new OwmError('stopped', 'The run is stopping.')
+  }
+
+  #text(signal: AbortSignal): Promise<Uint8Array> {
+    const from = this.#hints.map((peer) => peerIdFromString(peer))
+    this.#heldOut ??= this.#components.content
+      .get(this.#run.specification.heldOut, { maxBytes: maxHeldOutBytes, from, signal })
+      .catch((error: unknown) => {
+        this.#heldOut = undefined
+        this.#components.logger.warn({ run: this.#run.id, error: errorMessage(error) }, 'no held-out text')
+        throw error
+      })
+    return this.#heldOut
+  }
+}

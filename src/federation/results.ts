@@ -1,0 +1,241 @@
+import type { PeerId } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { CID } from 'multiformats/cid'
+import type { ContentStore } from '../content/index.ts'
+import { equalBytes, errorCode, errorMessage, OwmError, RejectedError, sha256Of } from '../lib/index.ts'
+import type { Logger } from '../observability/index.ts'
+import { aggregate } from './aggregate.ts'
+import type { Head, Value } from './certificate.ts'
+import {
+  type CheckpointManifest,
+  decodeManifest,
+  encodeManifest,
+  maxManifestBytes,
+  maxWeightsBytes,
+  weightsFromBytes,
+  weightsToBytes,
+} from './checkpoint.ts'
+import type { Quantised } from './quantise.ts'
+import type { Run } from './specification.ts'
+import type { Notice } from './statements.ts'
+import { decodeUpdate, maxUpdateBytes, type UpdateShape } from './update-block.ts'
+
+/** Weights are large and each round needs those before it only: so many are kept in memory. */
+const keptWeights = 2
+
+export interface Checkpoint {
+  readonly manifest: CheckpointManifest
+  readonly weights: Float32Array
+}
+
+/**
+ * The results of rounds: what a set of updates makes of a checkpoint, bit for bit, and how a certified checkpoint is
+ * fetched and verified. Holds the weights and updates that the round under way needs.
+ */
+export class Results {
+  readonly #run: Run
+  readonly #content: ContentStore
+  readonly #weights = new Map<string, Float32Array>()
+  readonly #updates = new Map<string, Quantised>()
+  /** Updates on their way to the disk, or there. */
+  readonly #durable = new Map<string, Promise<unknown>>()
+  readonly #computed = new Map<string, string>()
+  readonly #certified: (round: number) => Value | null
+  readonly #logger: Logger
+  #settling: Promise<unknown> = Promise.resolve()
+  #parameters = 0
+
+  /** `certified` gives the certified value of a round. */
+  constructor(run: Run, content: ContentStore, logger: Logger, certified: (round: number) => Value | null) {
+    this.#run = run
+    this.#content = content
+    this.#logger = logger
+    this.#certified = certified
+  }
+
+  /** How many weights the model has; 0 while none are here. */
+  get parameters(): number {
+    return this.#parameters
+  }
+
+  /** The weights that a round starts from. `value` is the certificate's that made them, null for the initial ones. */
+  async weights(value: Value | null, hints: readonly string[], signal: AbortSignal): Promise<Float32Array> {
+    const key = this.#checkpointOf(value)
+    const kept = this.#weights.get(key)
+    if (kept !== undefined) return kept
+    const weights =
+      value === null
+        ? weightsFromBytes(await this.#fetch(key, maxWeightsBytes, hints, signal))
+        : (await this.load(value, hints, signal)).weights
+    this.#keep(key, weights)
+    return weights
+  }
+
+  /**
+   * A certified checkpoint, verified against its certificate. If nobody has it, it is computed again from the updates
+   * and the checkpoint before: those are durable before anybody votes, results are not.
+   *
+   * @throws OwmError as `ContentStore.get`, or `corrupt`
+   */
+  async load(value: Value, hints: readonly string[], signal: AbortSignal): Promise<Checkpoint> {
+    try {
+      return await this.#loadStored(value, hints, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (errorCode(error) !== 'not_found') throw error
+      const before = value.round === 1 ? null : this.#certified(value.round - 1)
+      if (before === null && value.round > 1) throw error
+      this.#logger.info({ round: value.round }, 'nobody has the checkpoint; it is computed again')
+      const base = await this.weights(before, hints, signal)
+      const previous = { round: value.round - 1, id: value.previous, checkpoint: this.#checkpointOf(before) }
+      const checkpoint = await this.compute(previous, base, value.updates, hints, signal)
+      await this.settled()
+      if (checkpoint !== value.checkpoint) throw new OwmError('corrupt', `Round ${value.round} gives other weights.`)
+      return this.#loadStored(value, hints, signal)
+    }
+  }
+
+  async #loadStored(value: Value, hints: readonly string[], signal: AbortSignal): Promise<Checkpoint> {
+    const manifest = decodeManifest(await this.#fetch(value.checkpoint, maxManifestBytes, hints, signal))
+    const updates = value.updates.map((notice) => notice.update)
+    const fits =
+      manifest.run === value.run &&
+      manifest.round === value.round &&
+      manifest.parentCertificate === value.previous &&
+      manifest.updates.length === updates.length &&
+      manifest.updates.every((update, i) => update === updates[i])
+    if (!fits) throw new OwmError('corrupt', `Checkpoint ${value.checkpoint} is not what its certificate says.`)
+    const kept = this.#weights.get(value.checkpoint)
+    if (kept !== undefined) return { manifest, weights: kept }
+    const bytes = await this.#fetch(manifest.weights, manifest.size, hints, signal)
+    if (bytes.byteLength !== manifest.size || !equalBytes(sha256Of(bytes), manifest.sha256)) {
+      throw new OwmError('corrupt', `The weights of ${value.checkpoint} are not what its manifest says.`)
+    }
+    const weights = weightsFromBytes(bytes)
+    this.#parameters = weights.length
+    return { manifest, weights }
+  }
+
+  /** What an update of this run must look like. */
+  shapeOf(base: Float32Array): UpdateShape {
+    const { quantisationBits, clipNorm } = this.#run.specification
+    return { bits: quantisationBits, length: base.length, clipNorm }
+  }
+
+  /**
+   * Checks a pushed update and stores it durably.
+   *
+   * @throws RejectedError as `decodeUpdate`, or `wrong_cid`, `wrong_size`; OwmError `store_full`
+   */
+  async store(notice: Notice, bytes: Uint8Array, base: Float32Array): Promise<void> {
+    this.take(notice, bytes, base)
+    await this.#durable.get(notice.update)
+  }
+
+  /** As `store`, without waiting for the disk: what is here need not be fetched. */
+  take(notice: Notice, bytes: Uint8Array, base: Float32Array): void {
+    if (this.#updates.has(notice.update)) return
+    this.#check(notice, bytes)
+    this.#updates.set(notice.update, decodeUpdate(bytes, this.shapeOf(base)))
+    const durable = this.#content.put(bytes)
+    durable.catch(() => undefined)
+    this.#durable.set(notice.update, durable)
+  }
+
+  /** An update that somebody reported or proposed; fetched where it is not here. @throws as `store` and `get` */
+  async update(notice: Notice, base: Float32Array, hints: readonly string[], signal: AbortSignal): Promise<Quantised> {
+    const kept = this.#updates.get(notice.update)
+    if (kept !== undefined) {
+      await this.#durable.get(notice.update)
+      return kept
+    }
+    const bytes = await this.#fetch(notice.update, maxUpdateBytes, [notice.trainer, ...hints], signal)
+    this.#check(notice, bytes)
+    const update = decodeUpdate(bytes, this.shapeOf(base))
+    this.#updates.set(notice.update, update)
+    return update
+  }
+
+  /**
+   * Aggregates. Equal inputs give equal bytes on every machine. Returns once the updates are durable; weights and
+   * manifest, which can be computed again, follow (`settled`).
+   *
+   * @returns the CID of the checkpoint's manifest
+   */
+  async compute(
+    previous: Pick<Head, 'round' | 'id' | 'checkpoint'>,
+    base: Float32Array,
+    notices: readonly Notice[],
+    hints: readonly string[],
+    signal: AbortSignal,
+  ): Promise<string> {
+    const sorted = [...notices].sort((a, b) => (a.trainer < b.trainer ? -1 : 1))
+    const key = sorted.map((notice) => `${notice.update}*${notice.samples}`).join(' ')
+    const known = this.#computed.get(key)
+    if (known !== undefined) return known
+    const updates = await Promise.all(
+      sorted.map(async (notice) => ({
+        samples: notice.samples,
+        update: await this.update(notice, base, hints, signal),
+      })),
+    )
+    const fresh = aggregate(base, updates)
+    const bytes = weightsToBytes(fresh)
+    const manifest = encodeManifest({
+      name: this.#run.specification.name,
+      run: this.#run.id,
+      round: previous.round + 1,
+      parent: previous.checkpoint,
+      parentCertificate: previous.id,
+      updates: sorted.map((notice) => notice.update),
+      weights: this.#content.cidOf(bytes).toString(),
+      sha256: sha256Of(bytes),
+      size: bytes.byteLength,
+    })
+    const checkpoint = this.#content.cidOf(manifest).toString()
+    const stored = [this.#settling, this.#content.put(bytes), this.#content.put(manifest)]
+    this.#settling = Promise.all(stored).catch((error) =>
+      this.#logger.error({ checkpoint, error: errorMessage(error) }, 'a checkpoint could not be stored'),
+    )
+    this.#computed.set(key, checkpoint)
+    this.#keep(checkpoint, fresh)
+    return checkpoint
+  }
+
+  /** Resolves when all results are durable, or could not be made so. */
+  async settled(): Promise<void> {
+    await this.#settling
+  }
+
+  /** Forgets what the round before needed. */
+  nextRound(): void {
+    this.#durable.clear()
+    this.#updates.clear()
+    this.#computed.clear()
+  }
+
+  #checkpointOf(value: Value | null): string {
+    return value?.checkpoint ?? this.#run.specification.initial.toString()
+  }
+
+  #check(notice: Notice, bytes: Uint8Array): void {
+    if (bytes.byteLength !== notice.bytes) {
+      throw new RejectedError('reject', 'wrong_size', `The update has ${bytes.byteLength} bytes, not ${notice.bytes}.`)
+    }
+    if (this.#content.cidOf(bytes).toString() !== notice.update) {
+      throw new RejectedError('reject', 'wrong_cid', 'The update is not the one that its notice names.')
+    }
+  }
+
+  #keep(checkpoint: string, weights: Float32Array): void {
+    this.#parameters = weights.length
+    this.#weights.delete(checkpoint)
+    this.#weights.set(checkpoint, weights)
+    while (this.#weights.size > keptWeights) this.#weights.delete(this.#weights.keys().next().value ?? '')
+  }
+
+  #fetch(cid: string, maxBytes: number, hints: readonly string[], signal: AbortSignal): Promise<Uint8Array> {
+    const from: PeerId[] = [...new Set(hints)].map((peer) => peerIdFromString(peer))
+    return this.#content.get(CID.parse(cid), { maxBytes, from, signal })
+  }
+}

@@ -1,0 +1,488 @@
+import type { PeerId } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { CID } from 'multiformats/cid'
+import type { ContentStore } from '../content/index.ts'
+import type { Identity } from '../identity/index.ts'
+import { type Clock, errorCode, errorMessage, withTimeout } from '../lib/index.ts'
+import type { Network } from '../network/index.ts'
+import type { Logger } from '../observability/index.ts'
+import {
+  checkJoin,
+  checkNotice,
+  composeValue,
+  type Election,
+  electionOf,
+  type Head,
+  leaderOf,
+  sealCertificate,
+  type Value,
+} from './certificate.ts'
+import type { WithoutEnvelope } from './index.ts'
+import type { Journal } from './journal.ts'
+import type { LocalTraining } from './local-training.ts'
+import { begin, step } from './machine.ts'
+import type { Results } from './results.ts'
+import type { Effect, Event, RoundState, Timing } from './round-state.ts'
+import type { Run } from './specification.ts'
+import { type Notice, openJoin, openNotice, signJoin, signNotice, signVote } from './statements.ts'
+import type { Measured } from './timing.ts'
+import { type AgreeRequest, agreeProtocol, fromWire, toWire, type UpdateRequest, updateProtocol } from './wire.ts'
+
+/** How often the machine looks at the time. */
+const tickMs = 100
+/** A member that is not connected is dialled again so often. */
+const reconnectMs = 2_000
+const connectTimeoutMs = 5_000
+/** How long fetching what a round needs may take. */
+export const fetchTimeoutMs = 30_000
+/** Progress is told no more often. */
+const progressMs = 500
+/** Rosters up to this size are connected to by every member; larger ones come by themselves. */
+const maxDialledRoster = 64
+/** Work that failed for a reason that may pass. */
+const retryMs = { first: 1_000, most: 15_000 }
+
+export interface RoundComponents {
+  readonly network: Network
+  readonly identity: Identity
+  readonly content: ContentStore
+  readonly journal: Journal
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly results: Results
+  readonly training: LocalTraining | null
+}
+
+export interface RoundInit {
+  readonly run: Run
+  readonly self: string
+  /** The certificate before. */
+  readonly head: Head
+  readonly value: Value | null
+  readonly timing: Timing
+  readonly emit: (event: WithoutEnvelope) => void
+  /** Peers that may have what the run needs. */
+  readonly hints: () => string[]
+  readonly catchUp: (from: PeerId) => void
+  /** This peer has put the round's certificate together. */
+  readonly onCertificate: (bytes: Uint8Array, leader: string) => void
+}
+
+interface Offer {
+  readonly bytes: Uint8Array
+  readonly answers: ((outcome: string) => void)[]
+}
+
+/** One round on this peer: feeds the machine what happens, and does what it says. Gone with the round. */
+export class RoundDriver {
+  readonly election: Election
+  readonly startedMs: number
+  readonly #components: RoundComponents
+  readonly #init: RoundInit
+  readonly #over = new AbortController()
+  readonly #offers = new Map<string, Offer>()
+  readonly #queue: Event[] = []
+  readonly #roster: readonly string[]
+  readonly #first: readonly Effect[]
+  #state: RoundState
+  #feeding = false
+  #lastHeldMs: number
+  #dialledMs: number
+  #progressMs = 0
+  #stopTicking: () => void = () => undefined
+
+  constructor(components: RoundComponents, init: RoundInit) {
+    this.#components = components
+    this.#init = init
+    const { clock, journal, network, training } = components
+    const { run, head, self, timing } = init
+    const round = head.round + 1
+    const nowMs = clock.now()
+    this.election = electionOf(run, head, 0)
+    this.startedMs = nowMs
+    this.#lastHeldMs = nowMs
+    this.#dialledMs = nowMs
+    this.#roster = head.roster.map((place) => place.peer)
+    const { state, effects } = begin(
+      {
+        run: run.id,
+        self,
+        round,
+        attempt: 0,
+        roster: this.#roster,
+        ...this.election,
+        minimumTrainers: run.specification.minimumTrainers,
+        trains: training !== null && this.#roster.includes(self),
+        timing,
+      },
+      new Set(network.peers().map((peer) => peer.id.toString())),
+      nowMs,
+      {
+        record: journal.record(run.id, round),
+        held: journal.held(run.id, round),
+        own: journal.own(run.id, round),
+        joins: [],
+      },
+    )
+    this.#state = state
+    this.#first = effects
+  }
+
+  start(): void {
+    const { committee } = this.election
+    this.#init.emit({
+      type: 'round-started',
+      round: this.round,
+      leader: leaderOf(committee, this.#state.view),
+      committee,
+    })
+    this.#dial()
+    this.#feeding = true
+    for (const effect of this.#first) this.#perform(effect)
+    this.#feeding = false
+    this.#drain()
+    this.#tick()
+  }
+
+  get state(): RoundState {
+    return this.#state
+  }
+  get round(): number {
+    return this.#state.config.round
+  }
+  /** What the round took, once it is certified; null where this peer saw no update come. */
+  measured(nowMs: number): Measured | null {
+    const collectMs = this.#lastHeldMs - this.startedMs
+    return collectMs <= 0 ? null : { collectMs, agreeMs: Math.max(0, nowMs - this.#lastHeldMs) }
+  }
+
+  /** Calls off all that is under way; trainers that wait for an answer get this one. */
+  stop(outcome: 'late' | 'behind'): void {
+    this.#over.abort(new DOMException('The round is over.', 'AbortError'))
+    this.#stopTicking()
+    this.#queue.length = 0
+    for (const update of [...this.#offers.keys()]) this.#answer(update, outcome)
+  }
+
+  feed(event: Event): void {
+    if (this.#over.signal.aborted) return
+    this.#queue.push(event)
+    this.#drain()
+  }
+
+  /** A trainer's push for this round. Resolves with what this member says to it. */
+  async offer(from: PeerId, request: UpdateRequest, signal: AbortSignal): Promise<string> {
+    const notice = openNotice(request.notice)
+    if (notice.trainer !== from.toString()) return 'not_yours'
+    checkNotice(this.#init.run, this.#init.head, this.#state.config.attempt, notice)
+    const answered = Promise.withResolvers<string>()
+    signal.addEventListener('abort', () => answered.resolve('busy'), { once: true })
+    const underWay = this.#offers.get(notice.update)
+    if (underWay !== undefined) {
+      underWay.answers.push(answered.resolve)
+    } else {
+      this.#offers.set(notice.update, { bytes: request.bytes, answers: [answered.resolve] })
+      this.feed({ type: 'offered', notice })
+      // Not acknowledged, but it may be in the leader's list: then it need not be fetched.
+      if (!this.#offers.has(notice.update)) void this.#take(notice, request.bytes)
+    }
+    return answered.promise
+  }
+
+  /** A message for this round. @throws RejectedError what is wrong with it */
+  onAgree(from: string, request: Exclude<AgreeRequest, { kind: 'certificate' }>): void {
+    const { run, head } = this.#init
+    if (request.kind === 'join') {
+      const join = openJoin(request.join)
+      if (join.peer !== from) return
+      checkJoin(run, head, join)
+      this.feed({ type: 'join', join })
+      return
+    }
+    if (request.attempt !== this.#state.config.attempt || !this.election.committee.includes(from)) return
+    this.feed({ type: 'message', from, message: fromWire(run, head, this.election, from, request) })
+  }
+
+  /** One event at a time; what an effect brings about at once comes after the effects that are still to be run. */
+  #drain(): void {
+    if (this.#feeding) return
+    this.#feeding = true
+    try {
+      for (let event = this.#queue.shift(); event !== undefined; event = this.#queue.shift()) {
+        const before = this.#state
+        const nowMs = this.#components.clock.now()
+        const { state, effects } = step(before, event, nowMs)
+        this.#state = state
+        if (state.held !== before.held) this.#lastHeldMs = nowMs
+        for (const effect of effects) this.#perform(effect)
+      }
+    } finally {
+      this.#feeding = false
+    }
+  }
+
+  #tick(): void {
+    if (this.#over.signal.aborted) return
+    this.#stopTicking = this.#components.clock.after(tickMs, () => {
+      if (this.#over.signal.aborted) return
+      const nowMs = this.#components.clock.now()
+      if (nowMs - this.#dialledMs >= reconnectMs) {
+        this.#dialledMs = nowMs
+        this.#dial()
+      }
+      this.feed({ type: 'tick' })
+      this.#tick()
+    })
+  }
+
+  /** Members are connected to each other and to those who train; who wants to train asks them for a place. */
+  #dial(): void {
+    const { network, identity, training } = this.#components
+    const { run, self, head } = this.#init
+    const { committee } = this.election
+    const wanted = new Set(committee)
+    if (committee.includes(self) && this.#roster.length <= maxDialledRoster) {
+      for (const peer of this.#roster) wanted.add(peer)
+    }
+    for (const peer of wanted) {
+      const id = peerIdFromString(peer)
+      if (peer === self || network.isConnected(id)) continue
+      network
+        .connect(id, { signal: withTimeout(connectTimeoutMs, this.#over.signal) })
+        .catch((error) => this.#components.logger.debug({ peer, error: errorMessage(error) }, 'could not connect'))
+    }
+    if (training === null || this.#roster.includes(self)) return
+    const join = signJoin(identity, { run: run.id, round: head.round + 1 })
+    this.#send(committee, { kind: 'join', join: join.document })
+  }
+
+  #perform(effect: Effect): void {
+    const { journal, identity } = this.#components
+    const { run, self, emit } = this.#init
+    const { round, attempt, committee } = this.#state.config
+    switch (effect.type) {
+      case 'train':
+        void this.#train(round)
+        break
+      case 'push':
+        for (const member of effect.to) void this.#push(member, effect)
+        break
+      case 'store':
+        void this.#store(effect)
+        break
+      case 'hold':
+        journal.hold(run.id, effect.notice)
+        break
+      case 'answer':
+        this.#answer(effect.notice.update, effect.outcome)
+        break
+      case 'persist':
+        journal.setRecord(run.id, round, effect.record)
+        break
+      case 'send':
+        this.#send(effect.to, toWire(effect.message))
+        break
+      case 'vote': {
+        const { phase, view, value } = effect
+        const vote = signVote(identity, { run: run.id, round, attempt, view, phase, value })
+        this.#send(committee, { kind: 'vote', vote: vote.document })
+        this.feed({ type: 'message', from: self, message: { kind: 'vote', vote } })
+        break
+      }
+      case 'aggregate':
+        void this.#aggregate(effect)
+        break
+      case 'verify':
+        void this.#verify(effect)
+        break
+      case 'certify':
+        this.#init.onCertificate(
+          sealCertificate(effect.value, effect.view, effect.votes).bytes,
+          leaderOf(committee, effect.view),
+        )
+        break
+      case 'catch-up':
+        this.#init.catchUp(peerIdFromString(effect.from))
+        break
+      case 'accepted':
+        emit({ type: 'update-accepted', round, trainer: effect.notice.trainer, update: effect.notice.update })
+        break
+      case 'rejected':
+        emit({ type: 'update-rejected', round, trainer: effect.trainer, code: effect.code })
+        break
+      case 'refused':
+        this.#components.logger.warn({ round, leader: effect.leader, code: effect.code }, 'proposal refused')
+        break
+      case 'passed-over':
+        emit({ type: 'leader-passed-over', round, leader: effect.leader, next: effect.next })
+        break
+    }
+  }
+
+  /** Fire and forget: whatever still matters is said again. Dialling is done apart from this, at its own pace. */
+  #send(to: readonly string[], message: ReturnType<typeof toWire>): void {
+    const { network, logger } = this.#components
+    const { run, self } = this.#init
+    const { round, attempt } = this.#state.config
+    const request = { run: run.cid, round, attempt, ...message } as AgreeRequest
+    for (const peer of to) {
+      const id = peerIdFromString(peer)
+      if (peer === self || !network.isConnected(id)) continue
+      // Votes of a round that is over here may still be missing elsewhere: no signal of the round.
+      network.request(id, agreeProtocol, request).catch((error) => {
+        logger.debug({ peer, kind: request.kind, code: errorCode(error) }, 'message not delivered')
+      })
+    }
+  }
+
+  async #train(round: number): Promise<void> {
+    const { content, identity, journal, training, results, logger, clock } = this.#components
+    const { run, head, value, hints, emit } = this.#init
+    if (training === null) return
+    const over = this.#over.signal
+    await retrying(clock, logger, over, 'train', async () => {
+      const base = await results.weights(value, hints(), withTimeout(fetchTimeoutMs, over))
+      const made = await training.train(base, results.shapeOf(base), round, over, (progress) => {
+        const nowMs = clock.now()
+        if (nowMs - this.#progressMs < progressMs) return
+        this.#progressMs = nowMs
+        emit({ type: 'train-progress', round, ...progress })
+      })
+      over.throwIfAborted()
+      const notice = signNotice(identity, {
+        run: run.id,
+        round,
+        attempt: 0,
+        base: head.checkpoint,
+        update: (await content.put(made.bytes)).toString(),
+        samples: made.samples,
+        steps: made.steps,
+        bytes: made.bytes.byteLength,
+      })
+      over.throwIfAborted()
+      // Written before anybody sees it: after a restart the same one is sent again, not another.
+      journal.setOwn(run.id, notice)
+      this.feed({ type: 'trained', notice })
+    })
+  }
+
+  async #push(member: string, { notice }: Extract<Effect, { type: 'push' }>): Promise<void> {
+    const { content, network, logger } = this.#components
+    const over = this.#over.signal
+    let outcome = 'unreachable'
+    try {
+      const bytes = await content.get(CID.parse(notice.update), { maxBytes: notice.bytes, signal: over })
+      const request = { run: this.#init.run.cid, notice: notice.document, bytes }
+      outcome = (await network.request(peerIdFromString(member), updateProtocol, request, { signal: over })).outcome
+    } catch (error) {
+      logger.debug({ member, code: errorCode(error), error: errorMessage(error) }, 'update not delivered')
+    }
+    if (!over.aborted) this.feed({ type: 'pushed', member, update: notice.update, outcome })
+  }
+
+  async #store({ notice }: Extract<Effect, { type: 'store' }>): Promise<void> {
+    const { results, logger } = this.#components
+    const over = this.#over.signal
+    const offer = this.#offers.get(notice.update)
+    if (offer === undefined) return
+    let code: string | null = null
+    try {
+      const base = await results.weights(this.#init.value, this.#init.hints(), withTimeout(fetchTimeoutMs, over))
+      await results.store(notice, offer.bytes, base)
+    } catch (error) {
+      code = errorCode(error)
+      logger.warn({ trainer: notice.trainer, code, error: errorMessage(error) }, 'update not taken')
+    }
+    if (!over.aborted) this.feed({ type: 'stored', notice, code })
+  }
+
+  async #take(notice: Notice, bytes: Uint8Array): Promise<void> {
+    const { results, logger } = this.#components
+    if (!this.#roster.includes(notice.trainer) || notice.trainer in this.#state.held) return
+    try {
+      const signal = withTimeout(fetchTimeoutMs, this.#over.signal)
+      results.take(notice, bytes, await results.weights(this.#init.value, this.#init.hints(), signal))
+    } catch (error) {
+      logger.debug({ trainer: notice.trainer, code: errorCode(error) }, 'a late update is of no use')
+    }
+  }
+
+  #answer(update: string, outcome: string): void {
+    const offer = this.#offers.get(update)
+    this.#offers.delete(update)
+    for (const answer of offer?.answers ?? []) answer(outcome)
+  }
+
+  async #aggregate({ view, updates, joins }: Extract<Effect, { type: 'aggregate' }>): Promise<void> {
+    const { results, logger } = this.#components
+    const { run, head, value, hints } = this.#init
+    const over = this.#over.signal
+    let proposed: Value | null = null
+    try {
+      const signal = withTimeout(fetchTimeoutMs, over)
+      const base = await results.weights(value, hints(), signal)
+      const checked = await Promise.all(
+        updates.map(async (notice) => {
+          try {
+            await results.update(notice, base, hints(), withTimeout(this.#state.config.timing.agreeMs, signal))
+            return notice
+          } catch (error) {
+            logger.warn({ trainer: notice.trainer, code: errorCode(error) }, 'a reported update is left out')
+            return null
+          }
+        }),
+      )
+      const found = checked.filter((notice) => notice !== null)
+      if (found.length >= run.specification.minimumTrainers) {
+        const checkpoint = await results.compute(head, base, found, hints(), signal)
+        proposed = composeValue(run, head, 0, { updates: found, joins, checkpoint })
+      }
+    } catch (error) {
+      if (!over.aborted) logger.warn({ error: errorMessage(error) }, 'could not aggregate')
+    }
+    if (!over.aborted) this.feed({ type: 'aggregated', view, value: proposed })
+  }
+
+  async #verify({ view, value }: Extract<Effect, { type: 'verify' }>): Promise<void> {
+    const { results } = this.#components
+    const { run, head, hints } = this.#init
+    const over = this.#over.signal
+    let code: string | null = null
+    try {
+      const signal = withTimeout(fetchTimeoutMs, over)
+      const base = await results.weights(this.#init.value, hints(), signal)
+      const checkpoint = await results.compute(head, base, value.updates, hints(), signal)
+      if (composeValue(run, head, value.attempt, { ...value, checkpoint }).id !== value.id) code = 'wrong_result'
+    } catch (error) {
+      code = errorCode(error)
+    }
+    if (!over.aborted) this.feed({ type: 'verified', view, value: value.id, code })
+  }
+}
+
+/** Does the work until it succeeds or `over` aborts, waiting longer each time. */
+export async function retrying(
+  clock: Clock,
+  logger: Logger,
+  over: AbortSignal,
+  what: string,
+  work: () => Promise<void>,
+): Promise<void> {
+  for (let waitMs = retryMs.first; !over.aborted; waitMs = Math.min(retryMs.most, waitMs * 2)) {
+    try {
+      await work()
+      return
+    } catch (error) {
+      if (over.aborted) return
+      logger.warn({ what, code: errorCode(error), error: errorMessage(error) }, 'failed; it is tried again')
+    }
+    await new Promise<void>((resolve) => {
+      const off = clock.after(waitMs, resolve)
+      const onAbort = (): void => {
+        off()
+        resolve()
+      }
+      over.addEventListener('abort', onAbort, { once: true })
+    })
+  }
+}

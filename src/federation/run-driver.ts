@@ -1,0 +1,388 @@
+import type { PeerId } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { CID } from 'multiformats/cid'
+import { errorCode, errorMessage, OwmError, withTimeout } from '../lib/index.ts'
+import type { PeerEvent } from '../network/index.ts'
+import type { Logger } from '../observability/index.ts'
+import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
+import { electionOf, leaderOf, openCertificate, type Value } from './certificate.ts'
+import { Chain } from './chain.ts'
+import type { CheckpointView, RunStatus, RunView, WithoutEnvelope } from './index.ts'
+import { LocalTraining } from './local-training.ts'
+import { phaseOf } from './machine.ts'
+import { Results } from './results.ts'
+import { fetchTimeoutMs, type RoundComponents, RoundDriver, retrying } from './round-driver.ts'
+import type { Run } from './specification.ts'
+import { type Evaluation, openEvaluation, openNotice, signEvaluation } from './statements.ts'
+import { type Measured, timingOf } from './timing.ts'
+import {
+  type AgreeRequest,
+  agreeProtocol,
+  maxSyncBytes,
+  type SyncResponse,
+  syncProtocol,
+  type UpdateRequest,
+} from './wire.ts'
+
+export type DriverComponents = Omit<RoundComponents, 'results' | 'training'> & {
+  readonly trainerFactory: (init: TrainerInit) => Promise<Trainer>
+}
+
+export interface DriverInit {
+  readonly run: Run
+  /** Null when this peer has none, or does not take part in this run. */
+  readonly data: Omit<TextSource, 'heldOutShare'> | null
+  readonly evaluate: boolean
+  readonly emit: (event: WithoutEnvelope) => void
+  readonly publishBeacon: () => void
+  readonly publishEvaluation: (evaluation: Evaluation) => void
+}
+
+/** If the leader's measurement has not come by then, the next in order makes it. */
+const evaluationTurnMs = 5_000
+/** Certificates and evaluations in one answer. */
+const maxSyncItems = 64
+
+/** One run on this peer: from certificate to certificate, with a round driver for the round under way. */
+export class RunDriver {
+  readonly run: Run
+  readonly #chain: Chain
+  readonly #components: RoundComponents
+  readonly #init: DriverInit
+  readonly #self: string
+  readonly #log: Logger
+  readonly #results: Results
+  readonly #training: LocalTraining | null
+  readonly #shutdown = new AbortController()
+  readonly #history: Measured[] = []
+  readonly #catchingUp = new Set<string>()
+  #round: RoundDriver | null = null
+  #ready: CheckpointView | null = null
+
+  constructor(components: DriverComponents, init: DriverInit) {
+    const { run, data } = init
+    this.run = run
+    this.#init = init
+    this.#self = components.identity.peerId.toString()
+    this.#log = components.logger.child({ run: run.id })
+    this.#chain = new Chain(run, components.journal)
+    this.#results = new Results(run, components.content, this.#log, (round) => this.#valueOf(round))
+    this.#training =
+      data === null ? null : new LocalTraining({ ...components, logger: this.#log }, run, this.#self, data)
+    this.#components = { ...components, logger: this.#log, results: this.#results, training: this.#training }
+  }
+
+  start(): void {
+    const { head, finished } = this.#chain
+    if (finished) void this.#prefetch()
+    else {
+      if (this.#training !== null) this.#init.emit({ type: 'run-joined', name: this.run.specification.name })
+      if (head.round === 0) this.#evaluate(0)
+      else void this.#prefetch()
+      this.#startRound()
+    }
+    for (const peer of this.#components.network.peers()) void this.#catchUp(peer.id)
+  }
+
+  async stop(): Promise<void> {
+    this.#shutdown.abort(new OwmError('stopped', 'The run is stopping.'))
+    this.#round?.stop('behind')
+    this.#round = null
+    await this.#training?.stop()
+  }
+
+  /** Whether this peer has a part in the run that others should hear of. */
+  get participates(): boolean {
+    return (
+      this.#training !== null ||
+      this.run.owner === this.#self ||
+      this.#chain.head.roster.some((place) => place.peer === this.#self)
+    )
+  }
+  /** The newest certificate's round and id. */
+  get head(): { readonly round: number; readonly id: string } {
+    return this.#chain.head
+  }
+  get finished(): boolean {
+    return this.#chain.finished
+  }
+  /** The newest checkpoint that is here whole. */
+  get checkpoint(): CheckpointView | null {
+    return this.#ready
+  }
+
+  view(): RunView {
+    const { specification, id, owner } = this.run
+    const { head, finished } = this.#chain
+    const round = this.#round
+    const committee = round?.election.committee ?? this.#chain.last()?.committee ?? []
+    return {
+      id,
+      name: specification.name,
+      owner,
+      status: this.#status(),
+      totalRounds: specification.rounds,
+      round: finished ? head.round : head.round + 1,
+      phase: round === null ? 'certified' : phaseOf(round.state),
+      leader: round === null ? null : leaderOf(committee, round.state.view),
+      committee,
+      roster: head.roster.map((place) => place.peer),
+      rounds: this.#chain.rounds(),
+      initialBitsPerByte: this.#chain.bitsPerByte(specification.initial.toString()),
+      parameters: this.#results.parameters,
+    }
+  }
+
+  /** The weights of a certified round, verified. */
+  async weightsOf(round: number, signal?: AbortSignal): Promise<Float32Array> {
+    const value = this.#valueOf(round)
+    if (value === null) throw new OwmError('not_found', `Round ${round} of run ${this.run.id} is not certified here.`)
+    const bounded = withTimeout(fetchTimeoutMs, signal, this.#shutdown.signal)
+    return (await this.#results.load(value, this.#hints(), bounded)).weights
+  }
+
+  onPeer(event: PeerEvent): void {
+    this.#round?.feed({ type: event.type, peer: event.peer.toString() })
+    // It may have certified while we were apart.
+    if (event.type === 'connected' && !this.#chain.finished) void this.#catchUp(event.peer)
+  }
+
+  /** Another peer says that it is at this round. */
+  onHead(round: number, from: PeerId): void {
+    if (round > this.#chain.head.round) void this.#catchUp(from)
+  }
+
+  /** Takes what others measured, if one of the run's peers signed it. @throws RejectedError */
+  onEvaluation(document: Uint8Array): void {
+    const evaluation = openEvaluation(document)
+    const known = [...this.run.specification.roster, ...this.#chain.head.roster.map((place) => place.peer)]
+    if (evaluation.run !== this.run.id || !known.includes(evaluation.peer)) return
+    if (!this.#chain.addEvaluation(evaluation)) return
+    const { round, checkpoint, microBits } = evaluation
+    this.#init.emit({ type: 'evaluated', round, checkpoint, heldOutBitsPerByte: microBits / 1_000_000 })
+    // Nothing is left to do for the trainer's thread.
+    if (this.#chain.finished && round === this.#chain.head.round) void this.#training?.stop()
+  }
+
+  /** A trainer's push. Resolves with what this member says to it. @throws RejectedError */
+  async onUpdate(from: PeerId, request: UpdateRequest, signal: AbortSignal): Promise<string> {
+    const { round } = openNotice(request.notice)
+    if (round <= this.#chain.head.round) {
+      this.#help(from, round)
+      return 'late'
+    }
+    if (this.#round?.round === round) return this.#round.offer(from, request, signal)
+    void this.#catchUp(from)
+    return 'behind'
+  }
+
+  /** A message of the committee, a wish to join, or a certificate. @throws RejectedError what is wrong with it */
+  onAgree(from: PeerId, request: AgreeRequest): void {
+    const { head } = this.#chain
+    if (request.round <= head.round) this.#help(from, request.round)
+    else if (request.round > head.round + 1) void this.#catchUp(from)
+    else if (request.kind === 'certificate') this.#adopt(request.certificate, true)
+    else this.#round?.onAgree(from.toString(), request)
+  }
+
+  /** Answers another peer that wants to know more. */
+  sync(after: number): SyncResponse {
+    let size = 0
+    const certificates = this.#components.journal
+      .certificates(this.run.id, after, maxSyncItems)
+      .map(({ bytes }) => bytes)
+      .filter((bytes, i) => {
+        size += bytes.byteLength
+        return i === 0 || size <= maxSyncBytes
+      })
+    const evaluations = this.#chain.evaluations(after).slice(0, maxSyncItems)
+    return {
+      document: null,
+      certificates,
+      evaluations: evaluations.map((evaluation) => evaluation.document),
+      round: this.#chain.head.round,
+    }
+  }
+
+  /** Asks a peer for the certificates after ours, until there are no more. */
+  async #catchUp(from: PeerId): Promise<void> {
+    const name = from.toString()
+    const { signal } = this.#shutdown
+    if (name === this.#self || this.#catchingUp.has(name) || signal.aborted) return
+    this.#catchingUp.add(name)
+    try {
+      for (let more = true; more; ) {
+        const after = this.#chain.head.round
+        const request = { kind: 'certificates', run: this.run.cid, after } as const
+        const response = await this.#components.network.request(from, syncProtocol, request, { signal })
+        for (const bytes of response.certificates) {
+          // Another peer may have sent it in the meantime.
+          if (openCertificate(bytes).value.round === this.#chain.head.round + 1) this.#adopt(bytes, false)
+        }
+        for (const document of response.evaluations) this.onEvaluation(document)
+        more = this.#chain.head.round > after && this.#chain.head.round < response.round
+      }
+    } catch (error) {
+      this.#log.debug({ from: name, code: errorCode(error), error: errorMessage(error) }, 'could not catch up')
+    } finally {
+      this.#catchingUp.delete(name)
+      const stale = this.#round !== null && this.#round.round <= this.#chain.head.round
+      if (stale && !signal.aborted) this.#proceed()
+    }
+  }
+
+  /** Takes the next certificate. `proceed` when no more are known to follow at once. */
+  #adopt(bytes: Uint8Array, proceed: boolean): void {
+    const nowMs = this.#components.clock.now()
+    const live = this.#round?.round === this.#chain.head.round + 1 ? this.#round : null
+    const { view } = this.#chain.add(bytes, nowMs, live?.startedMs ?? nowMs)
+    const delivery = live?.state.delivery ?? null
+    if (delivery !== null && !delivery.accepted && view.updates.includes(delivery.notice.update)) {
+      // The certificate was quicker than the members' acknowledgements.
+      const { round, trainer, update } = delivery.notice
+      this.#init.emit({ type: 'update-accepted', round, trainer, update })
+    }
+    const measured = live?.measured(nowMs) ?? null
+    if (measured !== null) this.#history.push(measured)
+    live?.stop('late')
+    this.#init.emit({ type: 'round-certified', round: view })
+    if (proceed) this.#proceed()
+  }
+
+  #proceed(): void {
+    const { head, finished } = this.#chain
+    this.#round?.stop('late')
+    this.#round = null
+    this.#evaluate(head.round)
+    void this.#prefetch()
+    if (finished) this.#init.emit({ type: 'run-finished', checkpoint: head.checkpoint })
+    else this.#startRound()
+  }
+
+  #startRound(): void {
+    this.#results.nextRound()
+    const round = new RoundDriver(this.#components, {
+      run: this.run,
+      self: this.#self,
+      head: this.#chain.head,
+      value: this.#chain.value,
+      timing: timingOf(this.#history, this.run.specification.localMs),
+      emit: this.#init.emit,
+      hints: () => this.#hints(),
+      catchUp: (from) => void this.#catchUp(from),
+      onCertificate: (bytes, leader) => {
+        this.#adopt(bytes, true)
+        void this.#spread(bytes, leader === this.#self)
+      },
+    })
+    this.#round = round
+    round.start()
+  }
+
+  /** The leader tells those who had no vote at once; everybody's beacon tells the rest. */
+  async #spread(certificate: Uint8Array, leader: boolean): Promise<void> {
+    const { round, roster } = this.#chain.head
+    const voted = new Set(this.#chain.last()?.committee)
+    // Without the weights they could not begin.
+    await this.#results.settled()
+    if (this.#shutdown.signal.aborted) return
+    this.#init.publishBeacon()
+    if (leader) for (const { peer } of roster) if (!voted.has(peer)) this.#sendCertificate(peer, round, certificate)
+  }
+
+  #valueOf(round: number): Value | null {
+    const stored = this.#components.journal.certificates(this.run.id, round - 1, 1)[0]
+    return stored?.round === round ? openCertificate(stored.bytes).value : null
+  }
+
+  /** A peer that is still at a round that is over gets its certificate. */
+  #help(peer: PeerId, round: number): void {
+    const stored = this.#components.journal.certificates(this.run.id, round - 1, 1)[0]
+    if (stored?.round === round) this.#sendCertificate(peer.toString(), round, stored.bytes)
+  }
+
+  #sendCertificate(peer: string, round: number, certificate: Uint8Array): void {
+    const { network } = this.#components
+    const id = peerIdFromString(peer)
+    if (peer === this.#self || !network.isConnected(id)) return
+    const request = { run: this.run.cid, round, attempt: 0, kind: 'certificate', certificate } as const
+    network.request(id, agreeProtocol, request, { signal: this.#shutdown.signal }).catch((error) => {
+      this.#log.debug({ peer, round, code: errorCode(error) }, 'certificate not delivered')
+    })
+  }
+
+  /** Connected peers that may have what this run needs. */
+  #hints(): string[] {
+    const { network } = this.#components
+    const committees = [...(this.#round?.election.committee ?? []), ...(this.#chain.last()?.committee ?? [])]
+    return [...new Set([...committees, this.run.owner])].filter(
+      (peer) => peer !== this.#self && network.isConnected(peerIdFromString(peer)),
+    )
+  }
+
+  /** Gets the newest checkpoint here, so that it can be served and answered from. */
+  async #prefetch(): Promise<void> {
+    const { value } = this.#chain
+    const link = this.#chain.last()
+    const { signal } = this.#shutdown
+    if (value === null || link === undefined) return
+    await retrying(this.#components.clock, this.#log, signal, 'fetch checkpoint', async () => {
+      await this.#results.settled()
+      if (this.#chain.value !== value) return
+      const { manifest } = await this.#results.load(value, this.#hints(), withTimeout(fetchTimeoutMs, signal))
+      if (this.#chain.value !== value) return
+      const { name, graph, model } = this.run.specification
+      const { round, checkpoint, signatures, certifiedMs } = link
+      const weights = CID.parse(manifest.weights)
+      this.#ready = { run: this.run.id, name, round, checkpoint, weights, graph, model, signatures, certifiedMs }
+    })
+  }
+
+  /** Measures a checkpoint, if it is this peer's turn: the leader's at once, the others' when nothing has come. */
+  #evaluate(round: number): void {
+    const training = this.#training
+    const { value } = this.#chain
+    const checkpoint = this.#chain.checkpointOf(round)
+    if (training === null || !this.#init.evaluate || checkpoint === undefined) return
+    const last = this.#chain.last()
+    const committee = last?.committee ?? electionOf(this.run, this.#chain.head, 0).committee
+    const first = last?.leader ?? committee[0]
+    const turn = [first, ...committee.filter((peer) => peer !== first)].indexOf(this.#self)
+    if (turn < 0) return
+    const { signal } = this.#shutdown
+    const measure = async (): Promise<void> => {
+      if (signal.aborted || this.#chain.bitsPerByte(checkpoint) !== null) return
+      // The result may not be here: a member that slept through the vote fetches it.
+      await retrying(this.#components.clock, this.#log, signal, 'evaluate', async () => {
+        if (this.#chain.bitsPerByte(checkpoint) !== null || this.#chain.head.round > round + 1) return
+        const bounded = withTimeout(fetchTimeoutMs, signal)
+        const bitsPerByte = await training.evaluate(() => this.#results.weights(value, this.#hints(), bounded), signal)
+        const microBits = Math.max(0, Math.round(bitsPerByte * 1_000_000))
+        const statement = { run: this.run.id, round, checkpoint, microBits }
+        const evaluation = signEvaluation(this.#components.identity, statement)
+        this.#init.publishEvaluation(evaluation)
+        this.onEvaluation(evaluation.document)
+      })
+    }
+    if (turn === 0) {
+      void measure()
+      return
+    }
+    const off = this.#components.clock.after(turn * evaluationTurnMs, () => void measure())
+    signal.addEventListener('abort', off, { once: true })
+  }
+
+  #status(): RunStatus {
+    const { network, clock } = this.#components
+    const round = this.#round
+    if (this.#chain.finished) return 'finished'
+    if (round === null) return 'waiting'
+    const { committee, quorum } = round.election
+    const { timing } = round.state.config
+    const up = committee.filter((peer) => peer === this.#self || network.isConnected(peerIdFromString(peer)))
+    const late = clock.now() - round.startedMs > 2 * (timing.collectMs + timing.agreeMs)
+    const alone = committee.includes(this.#self) && up.length < quorum
+    if (!late && !alone) return 'training'
+    return this.#chain.head.round === 0 ? 'waiting' : 'stalled'
+  }
+}

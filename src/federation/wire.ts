@@ -1,0 +1,258 @@
+import { CID } from 'multiformats/cid'
+import { z } from 'zod'
+import { RejectedError } from '../lib/index.ts'
+import type { ProtocolSpec, TopicSpec } from '../network/index.ts'
+import {
+  checkJoin,
+  checkNotice,
+  checkValue,
+  checkVotes,
+  type Election,
+  type Head,
+  maxCertificateBytes,
+  maxValueBytes,
+  openValue,
+  type Value,
+} from './certificate.ts'
+import { attemptField, bytesField, cidField, documentField, peerField, roundField, viewField } from './fields.ts'
+import { maxRosterPeers } from './roster.ts'
+import type { Lock, Message, QuorumProof } from './round-state.ts'
+import { maxRunBytes, type Run } from './specification.ts'
+import { openJoin, openNotice, openVote } from './statements.ts'
+import { maxUpdateBytes } from './update-block.ts'
+
+/** The protocols and topics of a run, and the way between their messages and the machine's. See protocols/rounds. */
+
+const version = '1.0.0'
+const mebibyte = 1024 * 1024
+
+const votesField = z.array(documentField).max(31)
+
+export const updateProtocol: ProtocolSpec<UpdateRequest, { outcome: string }> = {
+  name: 'rounds-update',
+  version,
+  request: z.strictObject({ run: cidField, notice: documentField, bytes: bytesField(maxUpdateBytes) }),
+  response: z.strictObject({ outcome: z.string().max(64) }),
+  maxRequestBytes: 16 * mebibyte,
+  maxResponseBytes: 1024,
+  // 16 MiB at 4 Mbit/s.
+  timeoutMs: 32_000,
+  // An update a round, and its retries.
+  rate: { perSecond: 5, burst: 20 },
+}
+export interface UpdateRequest {
+  readonly run: CID
+  readonly notice: Uint8Array
+  readonly bytes: Uint8Array
+}
+
+const proofSchema = z.strictObject({ view: viewField, value: cidField, votes: votesField })
+const lockSchema = z.strictObject({ view: viewField, value: bytesField(maxValueBytes), votes: votesField })
+const place = { run: cidField, round: roundField, attempt: attemptField }
+const agreeSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ ...place, kind: z.literal('moved'), view: viewField }),
+  z.strictObject({ ...place, kind: z.literal('close'), view: viewField }),
+  z.strictObject({
+    ...place,
+    kind: z.literal('report'),
+    view: viewField,
+    held: z.array(documentField).max(maxRosterPeers),
+    joins: z.array(documentField).max(maxRosterPeers),
+    lock: lockSchema.nullable(),
+  }),
+  z.strictObject({
+    ...place,
+    kind: z.literal('proposal'),
+    view: viewField,
+    value: bytesField(maxValueBytes),
+    justify: proofSchema.nullable(),
+  }),
+  z.strictObject({ ...place, kind: z.literal('vote'), vote: documentField }),
+  z.strictObject({ ...place, kind: z.literal('join'), join: documentField }),
+  z.strictObject({ ...place, kind: z.literal('certificate'), certificate: bytesField(maxCertificateBytes) }),
+])
+export type AgreeRequest = z.infer<typeof agreeSchema>
+
+export const agreeProtocol: ProtocolSpec<AgreeRequest, { ok: true }> = {
+  name: 'rounds-agree',
+  version,
+  request: agreeSchema,
+  response: z.strictObject({ ok: z.literal(true) }),
+  // A report carries a locked value and its own list.
+  maxRequestBytes: 2 * mebibyte,
+  maxResponseBytes: 1024,
+  timeoutMs: 5_000,
+  // About ten messages a round and member, all of them said again every 400 ms in the worst case; several runs.
+  rate: { perSecond: 100, burst: 400 },
+}
+
+const syncSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('run'), run: cidField }),
+  z.strictObject({ kind: z.literal('certificates'), run: cidField, after: z.int().min(0).max(1_000_000) }),
+])
+export type SyncRequest = z.infer<typeof syncSchema>
+export interface SyncResponse {
+  /** The signed specification, when that was asked for. */
+  readonly document: Uint8Array | null
+  /** In order, from the round after the one named. */
+  readonly certificates: Uint8Array[]
+  readonly evaluations: Uint8Array[]
+  /** Of the newest certificate here. */
+  readonly round: number
+}
+export const syncProtocol: ProtocolSpec<SyncRequest, SyncResponse> = {
+  name: 'rounds-sync',
+  version,
+  request: syncSchema,
+  response: z.strictObject({
+    document: bytesField(maxRunBytes).nullable(),
+    certificates: z.array(bytesField(maxCertificateBytes)).max(256),
+    evaluations: z.array(documentField).max(256),
+    round: z.int().min(0).max(1_000_000),
+  }),
+  maxRequestBytes: 1024,
+  maxResponseBytes: 4 * mebibyte,
+  timeoutMs: 15_000,
+  rate: { perSecond: 20, burst: 100 },
+}
+/** What one answer holds of certificates: the rest is asked for again. */
+export const maxSyncBytes = 3 * mebibyte
+
+/** A long roster does not fit; then the run is asked for. */
+export const maxBeaconBytes = 8 * 1024
+
+/** A participant's word on a run: that it exists, and how far it is. */
+export const beaconSchema = z.strictObject({
+  v: z.literal(1),
+  peer: peerField,
+  run: cidField,
+  /** The signed specification where it is short; else it is asked for. */
+  document: bytesField(maxBeaconBytes).nullable(),
+  /** The newest certificate: its round, 0 before the first, and its value's id, the run's before the first. */
+  round: z.int().min(0).max(1_000_000),
+  value: cidField,
+})
+export type Beacon = z.infer<typeof beaconSchema>
+export const runsTopic: Omit<TopicSpec<Beacon>, 'validate'> = {
+  name: 'runs',
+  version,
+  maxBytes: maxBeaconBytes,
+  rate: { perSecond: 50, burst: 200 },
+}
+export const evaluationsTopic = {
+  name: 'evaluations',
+  version,
+  maxBytes: 1024,
+  rate: { perSecond: 20, burst: 100 },
+}
+
+type Unplaced = AgreeRequest extends infer M
+  ? M extends unknown
+    ? Omit<M, 'run' | 'round' | 'attempt'>
+    : never
+  : never
+
+/** The wire's form of a message. */
+export function toWire(message: Message): Unplaced {
+  switch (message.kind) {
+    case 'moved':
+    case 'close':
+      return { kind: message.kind, view: message.view }
+    case 'report':
+      return {
+        kind: 'report',
+        view: message.view,
+        held: message.held.map((notice) => notice.document),
+        joins: message.joins.map((join) => join.document),
+        lock: message.lock === null ? null : lockToWire(message.lock),
+      }
+    case 'proposal':
+      return {
+        kind: 'proposal',
+        view: message.view,
+        value: message.value.bytes,
+        justify: message.justify === null ? null : proofToWire(message.justify),
+      }
+    case 'vote':
+      return { kind: 'vote', vote: message.vote.document }
+  }
+}
+
+/**
+ * Opens and checks a message for the round under way; what it says is then what its signers said.
+ *
+ * @throws RejectedError as `checkValue`, `checkVotes` and `verifySigned` do, or `wrong_vote`
+ */
+export function fromWire(
+  run: Run,
+  previous: Head,
+  election: Election,
+  from: string,
+  wire: Exclude<AgreeRequest, { kind: 'join' | 'certificate' }>,
+): Message {
+  switch (wire.kind) {
+    case 'moved':
+    case 'close':
+      return { kind: wire.kind, view: wire.view }
+    case 'report': {
+      const held = wire.held.map(openNotice)
+      for (const notice of held) {
+        checkNotice(run, previous, wire.attempt, notice)
+        if (!previous.roster.some((other) => other.peer === notice.trainer)) {
+          throw new RejectedError('reject', 'not_in_roster', `${notice.trainer} does not train in this round.`)
+        }
+      }
+      const joins = wire.joins.map(openJoin)
+      for (const join of joins) checkJoin(run, previous, join)
+      return { kind: 'report', view: wire.view, held, joins, lock: openLock(run, previous, election, wire.lock) }
+    }
+    case 'proposal': {
+      const value = openValue(wire.value)
+      checkValue(run, previous, value)
+      return { kind: 'proposal', view: wire.view, value, justify: openProof(election, value, wire.justify) }
+    }
+    case 'vote': {
+      const vote = openVote(wire.vote)
+      if (vote.voter !== from || vote.run !== run.id || vote.round !== wire.round || vote.attempt !== wire.attempt) {
+        throw new RejectedError(
+          'reject',
+          'wrong_vote',
+          `The vote that ${from} sent is not its own, or of another round.`,
+        )
+      }
+      return { kind: 'vote', vote }
+    }
+  }
+}
+
+export function lockToWire(lock: Lock): z.infer<typeof lockSchema> {
+  return { view: lock.view, value: lock.value.bytes, votes: lock.votes.map((vote) => vote.document) }
+}
+export function proofToWire(proof: QuorumProof): z.infer<typeof proofSchema> {
+  return { view: proof.view, value: CID.parse(proof.value), votes: proof.votes.map((vote) => vote.document) }
+}
+
+function openLock(run: Run, previous: Head, election: Election, wire: z.infer<typeof lockSchema> | null): Lock | null {
+  if (wire === null) return null
+  const value = openValue(wire.value)
+  checkValue(run, previous, value)
+  const votes = wire.votes.map(openVote)
+  checkVotes(election, value, wire.view, 'prepare', votes)
+  return { view: wire.view, value, votes }
+}
+
+function openProof(election: Election, value: Value, wire: z.infer<typeof proofSchema> | null): QuorumProof | null {
+  if (wire === null) return null
+  const votes = wire.votes.map(openVote)
+  checkVotes(election, value, wire.view, 'prepare', votes)
+  return { view: wire.view, value: wire.value.toString(), votes }
+}
+
+/** As a member keeps its record on its own disk. */
+export const recordSchema = z.strictObject({
+  view: viewField,
+  prepared: z
+    .strictObject({ view: viewField, value: bytesField(maxValueBytes), justify: proofSchema.nullable() })
+    .nullable(),
+  lock: lockSchema.nullable(),
+})

@@ -1,0 +1,174 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type ContentStore, createContentStore } from '../../src/content/index.ts'
+import {
+  createFederation,
+  type Federation,
+  type FederationEvent,
+  type RunSpecification,
+} from '../../src/federation/index.ts'
+import { createIdentity, type Identity } from '../../src/identity/index.ts'
+import { OwmError, sleep, systemClock } from '../../src/lib/index.ts'
+import { createNetwork, meshOf, type Network } from '../../src/network/index.ts'
+import { silentLogger, silentMetrics } from '../../src/observability/index.ts'
+import { defaultModel, defaultOptimizer, type Trainer } from '../../src/training/index.ts'
+
+/** Real peers on loopback, each with a federation; the trainer is a cheap one that really learns something small. */
+export interface MeshPeer {
+  readonly name: string
+  readonly identity: Identity
+  readonly network: Network
+  readonly content: ContentStore
+  readonly federation: Federation
+  readonly events: FederationEvent[]
+  readonly dataDir: string
+  /** As from a power cut, as far as one process can: nobody is told, nothing is flushed. */
+  stop(): Promise<void>
+}
+
+const mesh = meshOf({ v: 1, name: 'rounds-test', createdMs: 1, private: false, faults: 'crash' }, null)
+const cleanups: (() => Promise<void> | void)[] = []
+
+export async function cleanUp(): Promise<void> {
+  for (const clean of cleanups.splice(0).reverse()) await clean()
+}
+
+export interface PeerOptions {
+  readonly dataDir?: string
+  readonly identity?: Identity
+  readonly trains?: boolean
+  readonly trainMs?: number
+  /** Called before each local training; may wait. */
+  readonly onTrain?: (round: number) => Promise<void> | void
+}
+
+export async function startPeer(options: PeerOptions = {}): Promise<MeshPeer> {
+  const dataDir = options.dataDir ?? temporaryFolder()
+  const identity = options.identity ?? createIdentity()
+  const components = { identity, logger: silentLogger, metrics: silentMetrics, clock: systemClock }
+  const network = await createNetwork(
+    { ...components, mesh },
+    {
+      preset: 'test',
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      announce: [],
+      bootstrap: [],
+      mdns: false,
+      relay: { server: false, client: false },
+      role: 'peer',
+      maxConnections: 50,
+    },
+  )
+  await network.start()
+  const content = createContentStore(
+    { ...components, network },
+    { path: join(dataDir, 'blocks'), maxBytes: 256 * 1024 * 1024 },
+  )
+  await content.start()
+  const federation = createFederation(
+    { ...components, network, content, trainerFactory: async ({ seed }) => smallTrainer(seed, options) },
+    {
+      dataDir,
+      data: options.trains === false ? null : { roots: [], extensions: [], maxBytes: 1 },
+      join: 'all',
+      evaluate: true,
+    },
+  )
+  const events: FederationEvent[] = []
+  federation.onEvent((event) => events.push(event))
+  await federation.start()
+  let stopped = false
+  const stop = async (): Promise<void> => {
+    if (stopped) return
+    stopped = true
+    await network.stop()
+    await federation.stop()
+    await content.stop()
+  }
+  cleanups.push(stop)
+  return { name: identity.peerId.toString(), identity, network, content, federation, events, dataDir, stop }
+}
+
+export function temporaryFolder(): string {
+  const path = mkdtempSync(join(tmpdir(), 'owm-rounds-'))
+  cleanups.push(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+export async function connectAll(peers: readonly MeshPeer[]): Promise<void> {
+  for (const [i, peer] of peers.entries()) {
+    for (const other of peers.slice(0, i)) {
+      const address = other.network.addresses()[0]
+      if (address !== undefined) await peer.network.connect(address)
+    }
+  }
+}
+
+export const weightsLength = 1_000
+
+/** Learns to be the sine of the index; each peer sees a disturbed one. The loss is the mean square distance. */
+function smallTrainer(seed: number, options: PeerOptions): Trainer {
+  const target = (i: number): number => Math.sin(i)
+  const lossOf = (weights: Float32Array): number =>
+    weights.reduce((sum, weight, i) => sum + (weight - target(i)) ** 2, 0) / weights.length
+  let round = 0
+  return {
+    layout: { length: weightsLength, entries: [] },
+    dataBytes: 1,
+    train: async ({ parameters, signal, onProgress, runProgress }) => {
+      round = Math.round((runProgress?.to ?? 0) * 1000)
+      await options.onTrain?.(round)
+      await sleep(options.trainMs ?? 60, signal)
+      if (signal?.aborted) throw new OwmError('aborted', 'called off')
+      onProgress?.({ step: 1, lossBitsPerByte: lossOf(parameters), stepsPerSecond: 1 })
+      const learned = parameters.map((p, i) => p + 0.4 * (target(i) + 0.05 * Math.cos(seed + i) - p))
+      return { parameters: learned, steps: 10, samples: 16 + (seed % 16), lossBitsPerByte: lossOf(learned) }
+    },
+    evaluate: async (weights, text) => ({ bitsPerByte: lossOf(weights), bytes: text.length }),
+    stop: async () => undefined,
+  }
+}
+
+export async function specificationFor(
+  owner: MeshPeer,
+  roster: readonly MeshPeer[],
+  change: Partial<RunSpecification> = {},
+): Promise<RunSpecification> {
+  return {
+    name: 'sine',
+    model: defaultModel,
+    graph: await owner.content.put(new TextEncoder().encode('no graph is needed')),
+    initial: await owner.content.put(new Uint8Array(weightsLength * 4)),
+    heldOut: await owner.content.put(new TextEncoder().encode('held out')),
+    heldOutShare: 26,
+    optimizer: defaultOptimizer,
+    localSteps: 10,
+    localMs: 1_000,
+    rounds: 5,
+    roster: roster.map((peer) => peer.name),
+    minimumTrainers: 2,
+    committeeSize: 4,
+    faults: 'crash',
+    quantisationBits: 8,
+    clipNorm: 100,
+    createdMs: 1,
+    ...change,
+  }
+}
+
+/** Polls a state: there is no event for all that a test waits for. The test's own time-out bounds it. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(20)
+}
+
+export function certified(peer: MeshPeer): number {
+  return peer.federation.runs()[0]?.rounds.length ?? 0
+}
+
+export function eventsOf<T extends FederationEvent['type']>(
+  peer: MeshPeer,
+  type: T,
+): Extract<FederationEvent, { type: T }>[] {
+  return peer.events.filter((event): event is Extract<FederationEvent, { type: T }> => event.type === type)
+}
