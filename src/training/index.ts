@@ -26,9 +26,10 @@ export interface ModelDescription {
   readonly context: number
   /** 256: tokens are bytes. */
   readonly vocabulary: number
-  /** Rows of the tables of hashed byte pairs and triples; primes spread best; 0 for none. */
-  readonly pairBuckets: number
-  readonly tripleBuckets: number
+  /** Rows of the tables of hashed two, three and four bytes; primes spread best; absent or 0 for none. */
+  readonly pairBuckets?: number
+  readonly tripleBuckets?: number
+  readonly quadBuckets?: number
 }
 
 /** Text files below `roots`, with one of `extensions`; files whose content hash falls in the held-out share are skipped. */
@@ -43,8 +44,8 @@ export interface TextSource {
 export interface OptimizerSpec {
   readonly kind: 'adamw'
   readonly learningRate: number
-  /** Embedding tables learn so many times faster: most of their rows are seldom seen. */
-  readonly embeddingScale: number
+  /** Embedding tables learn so many times faster, 1 by default: most of their rows are seldom seen. */
+  readonly embeddingScale?: number
   readonly beta1: number
   readonly beta2: number
   readonly epsilon: number
@@ -96,17 +97,18 @@ export const defaultModel: ModelDescription = {
   architecture: 'gpt',
   layers: 1,
   heads: 4,
-  width: 128,
+  width: 64,
   context: 64,
   vocabulary: 256,
   pairBuckets: 2039,
-  tripleBuckets: 4093,
+  tripleBuckets: 6007,
+  quadBuckets: 8191,
 }
 
 export const defaultOptimizer: OptimizerSpec = {
   kind: 'adamw',
   learningRate: 2e-3,
-  embeddingScale: 5,
+  embeddingScale: 10,
   beta1: 0.9,
   beta2: 0.95,
   epsilon: 1e-8,

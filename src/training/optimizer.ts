@@ -30,7 +30,12 @@ export function ratesAt(spec: OptimizerSpec, step: number, progress: number): nu
   const learningRate = spec.learningRate * warm * Math.max(finalShare, 1 - progress)
   const correction = Math.sqrt(1 - spec.beta2 ** step)
   const stepSize = (-learningRate * correction) / (1 - spec.beta1 ** step)
-  return [stepSize, stepSize * spec.embeddingScale, 1 - learningRate * spec.weightDecay, spec.epsilon * correction]
+  return [
+    stepSize,
+    stepSize * (spec.embeddingScale ?? 1),
+    1 - learningRate * spec.weightDecay,
+    spec.epsilon * correction,
+  ]
 }
 
 /** AdamW (Loshchilov and Hutter 2019). Embeddings and vectors do not decay. */

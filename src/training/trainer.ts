@@ -1,6 +1,7 @@
 import { abortable, OwmError } from '../lib/index.ts'
 import type { Logger } from '../observability/index.ts'
 import { startWorker } from '../onnx/index.ts'
+import { checkModel, checkOptimizer } from './description.ts'
 import type { ModelDescription, OptimizerSpec, TextSource, Trainer, TrainProgress } from './index.ts'
 import type { EvaluateJob, Opened, OpenJob } from './trainer-worker.ts'
 
@@ -25,9 +26,11 @@ const maxWaiting = 8
 /**
  * Starts a worker thread, reads the text and compiles the training step in it.
  *
- * @throws OwmError `no_training_data`, `malformed_model`, `unsupported_model`, `no_gradient`, `runtime_failed`
+ * @throws OwmError `bad_model`, `bad_optimizer`, `no_training_data`, `malformed_model`, `unsupported_model`, `no_gradient`, `runtime_failed`
  */
 export async function createTrainer({ logger }: TrainerComponents, init: TrainerInit): Promise<Trainer> {
+  checkModel(init.model)
+  checkOptimizer(init.optimizer)
   const worker = startWorker(new URL('./trainer-worker.ts', import.meta.url), { name: 'trainer', logger })
   let opened: Opened
   try {

@@ -76,6 +76,13 @@ test('a limit takes from many files, not from the first alone', () => {
   assert.ok(new Set(read.bytes).size > 20, `${new Set(read.bytes).size} different files`)
 })
 
+test('one large file fills the whole limit, where there are no others', () => {
+  put('small.md', 'small')
+  put('large.md', 'x'.repeat(90_000))
+  assert.is(readTextFiles(source({ maxBytes: 50_000 }), 'training').bytes.length, 50_000)
+  assert.is(readTextFiles(source({ maxBytes: 200_000 }), 'training').bytes.length, 90_007)
+})
+
 test('no text is an error that names the roots', async () => {
   put('a.js', 'not asked for')
   for (const roots of [[folder], [join(folder, 'missing')], []]) {

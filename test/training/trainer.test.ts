@@ -27,6 +27,7 @@ const model: ModelDescription = {
   context: 16,
   pairBuckets: 31,
   tripleBuckets: 61,
+  quadBuckets: 67,
 }
 const optimizer: OptimizerSpec = { ...defaultOptimizer, batch: 8, warmupSteps: 2 }
 const graph = gptGraph(model)
@@ -144,12 +145,18 @@ test('a loss that is no number is an error, and the trainer is not harmed', asyn
 })
 
 test('what cannot be opened is an error with a code', async () => {
-  const data = { roots: [join(folder, 'none')], extensions: ['.md'], maxBytes: 1000, heldOutShare: 0 }
+  const data = { roots: [join(folder, 'none')], extensions: ['.md'], maxBytes: 100_000, heldOutShare: 0 }
   const init = { graph, model, data, optimizer, seed: 1 }
   const components = { logger: silentLogger }
   assert.is(await codeOf(createTrainer(components, init)), 'no_training_data')
   const good = { ...data, roots: [folder] }
   assert.is(await codeOf(createTrainer(components, { ...init, data: { ...good, maxBytes: 10 } })), 'no_training_data')
+  const oddHeads = { ...init, data: good, model: { ...model, heads: 3 } }
+  assert.is(await codeOf(createTrainer(components, oddHeads)), 'bad_model')
+  const fast = { ...init, data: good, optimizer: { ...optimizer, learningRate: Number.NaN } }
+  assert.is(await codeOf(createTrainer(components, fast)), 'bad_optimizer')
+  const huge = { ...init, data: good, optimizer: { ...optimizer, batch: 65_536 }, model: { ...model, context: 4096 } }
+  assert.is(await codeOf(createTrainer(components, { ...huge, graph: gptGraph(huge.model) })), 'oversized')
   const junk = { ...init, data: good, graph: Uint8Array.of(1, 2, 3) }
   assert.is(await codeOf(createTrainer(components, junk)), 'malformed_model')
   assert.is(await codeOf(trainer.train({ parameters: new Float32Array(3), maxSteps: 1, maxMs: 1 })), 'wrong_length')
