@@ -136,26 +136,41 @@ export function createGraphBuilder(name: string, prefix = ''): GraphBuilder {
       return results
     },
     cast: (value, type) => (value.type === type ? value : builder.op('Cast', [value], { to: elementTypes[type] })),
-    output: (outputName, value) => void outputs.push({ name: outputName, value }),
+    output: (outputName, value) => {
+      if (taken.has(outputName)) throw new OwmError('bad_graph', `The name "${outputName}" stands for two values.`)
+      taken.add(outputName)
+      outputs.push({ name: outputName, value })
+    },
     graph: () => {
-      // An output's name is the caller's; an Identity gives it to a value that has one already.
-      const renames = outputs.map((output) => ({
-        op: 'Identity' as const,
-        name: `output_${output.name}`,
-        inputs: [output.value],
-        outputs: [{ ...output.value, name: output.name }],
-        attributes: {},
-      }))
+      // A value takes its output's name. One that has a name of its own (an input, two outputs) is copied: in a loop,
+      // a copy of each weight in each step would be a tenth of the whole.
+      const renamed = new Map<string, string>()
+      const own = new Set([...inputs.map((value) => value.name), ...initializers.keys()])
+      const copies: Step[] = []
+      for (const { name: outputName, value } of outputs) {
+        if (own.has(value.name) || renamed.has(value.name) || !taken.has(value.name)) {
+          const copy = { ...value, name: outputName }
+          copies.push({
+            op: 'Identity',
+            name: `${prefix}output_${outputName}`,
+            inputs: [value],
+            outputs: [copy],
+            attributes: {},
+          })
+        } else renamed.set(value.name, outputName)
+      }
+      const nameOf = (value: Value | undefined): string =>
+        value === undefined ? '' : (renamed.get(value.name) ?? value.name)
       return {
         name,
         inputs: inputs.map(({ name: inputName, type, shape }) => ({ name: inputName, type, shape })),
         outputs: outputs.map((output) => ({ name: output.name, type: output.value.type, shape: output.value.shape })),
         initializers,
-        nodes: [...steps, ...renames].map((step) => ({
+        nodes: [...steps, ...copies].map((step) => ({
           op: step.op,
           name: step.name,
-          inputs: step.inputs.map((value) => value?.name ?? ''),
-          outputs: step.outputs.map((value) => value.name),
+          inputs: step.inputs.map(nameOf),
+          outputs: step.outputs.map(nameOf),
           attributes: attributesOf(step.op, step.attributes),
         })),
       }

@@ -20,22 +20,21 @@ export const rateCount = 4
 const finalShare = 0.02
 
 /**
- * The rates of a step. Warm-up is linear in steps, decay linear in the run's progress (0 to 1). The bias corrections
- * of Adam are moved into step size and epsilon (Kingma and Ba 2015, section 2).
+ * The rates of a step. Warm-up is linear in steps, decay linear in the run's progress (0 to 1).
+ *
+ * The graph keeps plain decaying sums, mean / (1 - beta1) and square / (1 - beta2), which spares two passes over every
+ * weight; these factors and Adam's bias corrections are in step size and epsilon (Kingma and Ba 2015, section 2).
  *
  * @param step from 1, since the optimizer's state was empty
  */
 export function ratesAt(spec: OptimizerSpec, step: number, progress: number): number[] {
+  const { beta1, beta2, embeddingScale = 1 } = spec
   const warm = Math.min(1, step / Math.max(1, spec.warmupSteps))
-  const learningRate = spec.learningRate * warm * Math.max(finalShare, 1 - progress)
-  const correction = Math.sqrt(1 - spec.beta2 ** step)
-  const stepSize = (-learningRate * correction) / (1 - spec.beta1 ** step)
-  return [
-    stepSize,
-    stepSize * (spec.embeddingScale ?? 1),
-    1 - learningRate * spec.weightDecay,
-    spec.epsilon * correction,
-  ]
+  const learningRate = spec.learningRate * warm * (1 - (1 - finalShare) * progress)
+  const meanScale = (1 - beta1) / (1 - beta1 ** step)
+  const deviationScale = Math.sqrt((1 - beta2) / (1 - beta2 ** step))
+  const stepSize = (-learningRate * meanScale) / deviationScale
+  return [stepSize, stepSize * embeddingScale, 1 - learningRate * spec.weightDecay, spec.epsilon / deviationScale]
 }
 
 /** AdamW (Loshchilov and Hutter 2019). Embeddings and vectors do not decay. */
@@ -43,22 +42,19 @@ export function updateRule(spec: OptimizerSpec, name: string, shape: readonly nu
   const embedding = name.endsWith('embedding')
   return {
     state: [
-      { name: 'mean', shape },
-      { name: 'square', shape },
+      { name: 'means', shape },
+      { name: 'squares', shape },
     ],
-    append: (g, value, gradient, [mean, square], rates) => {
-      const blend = (old: Value, fresh: Value, beta: number): Value =>
-        g.op('Add', [
-          g.op('Mul', [old, g.scalar('float32', beta)]),
-          g.op('Mul', [fresh, g.scalar('float32', 1 - beta)]),
-        ])
-      const nextMean = blend(mean!, gradient, spec.beta1)
-      const nextSquare = blend(square!, g.op('Mul', [gradient, gradient]), spec.beta2)
-      const deviation = g.op('Add', [g.op('Sqrt', [nextSquare]), rates[rate.epsilon]!])
+    append: (g, value, gradient, [means, squares], rates) => {
+      const addTo = (sum: Value, fresh: Value, beta: number): Value =>
+        g.op('Add', [g.op('Mul', [sum, g.scalar('float32', beta)]), fresh])
+      const nextMeans = addTo(means!, gradient, spec.beta1)
+      const nextSquares = addTo(squares!, g.op('Mul', [gradient, gradient]), spec.beta2)
+      const deviation = g.op('Add', [g.op('Sqrt', [nextSquares]), rates[rate.epsilon]!])
       const step = rates[embedding ? rate.embeddingStep : rate.step]!
       const kept = embedding || shape.length < 2 ? value : g.op('Mul', [value, rates[rate.keep]!])
-      const change = g.op('Mul', [g.op('Div', [nextMean, deviation]), step])
-      return { value: g.op('Add', [kept, change]), state: [nextMean, nextSquare] }
+      const change = g.op('Mul', [g.op('Div', [nextMeans, deviation]), step])
+      return { value: g.op('Add', [kept, change]), state: [nextMeans, nextSquares] }
     },
   }
 }
