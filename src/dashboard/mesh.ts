@@ -76,22 +76,26 @@ function describe(state: PageState): string {
 
 /**
  * Where each peer stands: this one in the middle, the others around it by id, so that nobody moves when a role does.
- * For two or four, half a step of turn keeps their lines clear of the name below the middle.
+ * Three are a triangle with this one at the top; for four others, half a step of turn keeps their lines clear of the
+ * name below the middle.
  */
 function placeNodes(nodes: readonly NodeState[]): Map<string, Place> {
   const places = new Map<string, Place>()
   const others = nodes.filter((node) => !node.self).sort((a, b) => (a.id < b.id ? -1 : 1))
   const middle = { x: width / 2, y: height / 2 - 6 }
-  for (const node of nodes) if (node.self) places.set(node.id, middle)
+  const triangle = others.length === 2
+  const own = triangle ? { x: middle.x, y: 56 } : middle
+  for (const node of nodes) if (node.self) places.set(node.id, own)
   const rings = Math.max(1, Math.ceil(others.length / ringCapacity))
   others.forEach((node, i) => {
     const ring = i % rings
     const inRing = Math.ceil((others.length - ring) / rings)
-    const turn =
-      (Math.floor(i / rings) + ring / rings) / inRing -
-      0.25 +
-      (others.length === 2 || others.length === 4 ? 1 / (2 * inRing) : 0)
+    const turn = (Math.floor(i / rings) + ring / rings) / inRing - 0.25 + (others.length === 4 ? 1 / (2 * inRing) : 0)
     const reach = rings === 1 ? (others.length <= 4 ? 1 : 0.88) : 0.5 + (0.5 * ring) / (rings - 1)
+    if (triangle) {
+      places.set(node.id, { x: middle.x + (i === 0 ? -128 : 128), y: height - 76 })
+      return
+    }
     places.set(node.id, {
       x: Math.round(middle.x + Math.cos(2 * Math.PI * turn) * (width / 2 - 34) * reach),
       y: Math.round(middle.y + Math.sin(2 * Math.PI * turn) * (height / 2 - 34) * reach),

@@ -31,6 +31,7 @@ const targetSeconds = 50
 const perRoundOverheadMs = 1_200
 const atTheEndMs = 3_500
 const localMsBounds = { least: 1_500, most: 8_000 }
+const checkpointTimeoutMs = 15_000
 /** A round that takes longer than this hangs. */
 const roundTimeoutMs = 60_000
 
@@ -158,6 +159,7 @@ async function show(stage: Stage): Promise<void> {
   const survivor = peers.find((peer) => peer.alive)
   const gateway = gateways.get(survivor?.id ?? '')
   if (survivor === undefined || gateway === undefined) throw new OwmError('unavailable', 'No peer is left to answer.')
+  await untilHeld(survivor, record.rounds().at(-1)?.checkpoint, withTimeout(checkpointTimeoutMs, signal))
   const answer = await ask(gateway, options.prompt, signal)
   const statuses = await Promise.all(
     peers.filter((peer) => peer.alive).map((peer) => peer.control.call<PeerStatus>('status')),
@@ -346,6 +348,15 @@ function victimOf(
   if (kill.role === 'leader' && event.type === 'update-accepted') return peers.find((peer) => peer.id === leader)
   if (kill.role === 'trainer' && event.type === 'train-progress') return peers.findLast((peer) => peer.id !== leader)
   return undefined
+}
+
+/** The last certificate reaches every peer within moments; an answer is to come from the checkpoint that it names. */
+async function untilHeld(peer: PeerProcess, checkpoint: string | undefined, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const { models } = await peer.control.call<PeerStatus>('status', {}, { signal })
+    if (models.some((model) => model.checkpoint === checkpoint)) return
+    await sleep(50, signal)
+  }
 }
 
 async function measureBaselines(sources: readonly Parameters<typeof readText>[0][], heldOut: Uint8Array) {
