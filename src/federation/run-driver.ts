@@ -40,6 +40,8 @@ export interface DriverInit {
 
 /** If the leader's measurement has not come by then, the next in order makes it. */
 const evaluationTurnMs = 5_000
+/** A peer that is behind is sent a certificate no more often. */
+const helpMs = 400
 /** Certificates and evaluations in one answer. */
 const maxSyncItems = 64
 
@@ -56,6 +58,7 @@ export class RunDriver {
   readonly #shutdown = new AbortController()
   readonly #history: Measured[] = []
   readonly #catchingUp = new Set<string>()
+  readonly #helpedMs = new Map<string, number>()
   #round: RoundDriver | null = null
   #ready: CheckpointView | null = null
 
@@ -297,8 +300,15 @@ export class RunDriver {
 
   /** A peer that is still at a round that is over gets its certificate. */
   #help(peer: PeerId, round: number): void {
+    const nowMs = this.#components.clock.now()
+    const last = this.#chain.last()
+    // Votes cross the certificate on the way: their senders are about to certify by themselves.
+    if (round === last?.round && nowMs < last.certifiedMs + helpMs) return
+    const name = peer.toString()
+    if (nowMs < (this.#helpedMs.get(name) ?? 0) + helpMs) return
+    this.#helpedMs.set(name, nowMs)
     const stored = this.#components.journal.certificates(this.run.id, round - 1, 1)[0]
-    if (stored?.round === round) this.#sendCertificate(peer.toString(), round, stored.bytes)
+    if (stored?.round === round) this.#sendCertificate(name, round, stored.bytes)
   }
 
   #sendCertificate(peer: string, round: number, certificate: Uint8Array): void {
