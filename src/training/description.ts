@@ -27,7 +27,6 @@ const share = z.number().min(0).lt(1)
 const optimizerSchema = z.strictObject({
   kind: z.literal('adamw'),
   learningRate: z.number().gt(0),
-  embeddingScale: z.number().gt(0).max(1e6).optional(),
   beta1: share,
   beta2: share,
   epsilon: z.number().gt(0).max(1e6),

@@ -21,6 +21,12 @@ import type { ModelDescription } from './index.ts'
 const layerNormEpsilon = 1e-5
 /** Width of a block's hidden layer, in widths of the model. */
 const mlpRatio = 4
+/**
+ * Vectors are stored this much smaller than they are used. Adam moves every weight by about the learning rate; the rows
+ * of the tables, most of which are seldom seen, thereby learn ten times faster than the matrices, and an update's
+ * length is not all theirs.
+ */
+const embeddingScale = 10
 /** Added to the scores of later positions; exp of it is 0 in float32. */
 const masked = -1e9
 /** A prime below 2^23: a longer sequence of bytes is first brought below it, so that 32 bits hold the next product. */
@@ -87,7 +93,7 @@ function embed(
     const bytes = Array.from({ length: count - 1 }, (_, at) => earlier(count - 1 - at))
     x = g.op('Add', [x, table(name, buckets, bucketOf(g, [...bytes, tokens], buckets))])
   }
-  return x
+  return g.op('Mul', [x, g.scalar('float32', embeddingScale)])
 }
 
 /** The bytes as a number in base 256, modulo the buckets. */
@@ -137,7 +143,7 @@ function causalMask(g: GraphBuilder, positions: Value): Value {
 }
 
 /**
- * Initial weights, the same for a seed on every machine: uniform, of standard deviation 0.02 for embeddings and
+ * Initial weights, the same for a seed on every machine: uniform, of standard deviation 0.02 for embeddings as they are used and
  * 1/sqrt(inputs) for matrices; zero for the head and for what writes back into the rows, so that each block starts as
  * the identity.
  */
@@ -151,7 +157,7 @@ export function initialParameters(description: ModelDescription, seed: number): 
     if (name.endsWith('.scale')) parameters.fill(1, offset, end)
     else {
       // A uniform distribution over [-r, r] has the standard deviation r / sqrt 3.
-      const deviation = name.endsWith('.embedding') ? 0.02 : 1 / Math.sqrt(shape[0]!)
+      const deviation = name.endsWith('.embedding') ? 0.02 / embeddingScale : 1 / Math.sqrt(shape[0]!)
       for (let i = offset; i < end; i++) parameters[i] = (random.unit() * 2 - 1) * Math.sqrt(3) * deviation
     }
   }

@@ -44,8 +44,6 @@ export interface TextSource {
 export interface OptimizerSpec {
   readonly kind: 'adamw'
   readonly learningRate: number
-  /** Embedding tables learn so many times faster, 1 by default: most of their rows are seldom seen. */
-  readonly embeddingScale?: number
   readonly beta1: number
   readonly beta2: number
   readonly epsilon: number
@@ -108,7 +106,6 @@ export const defaultModel: ModelDescription = {
 export const defaultOptimizer: OptimizerSpec = {
   kind: 'adamw',
   learningRate: 2e-3,
-  embeddingScale: 10,
   beta1: 0.9,
   beta2: 0.95,
   epsilon: 1e-8,

@@ -14,8 +14,8 @@ export interface UpdateRule {
 }
 
 /** What changes from step to step and is fed to the graph; `ratesAt` gives the values in this order. */
-const rate = { step: 0, embeddingStep: 1, keep: 2, epsilon: 3 } as const
-export const rateCount = 4
+const rate = { step: 0, keep: 1, epsilon: 2 } as const
+export const rateCount = 3
 /** The learning rate falls to this part of itself at the end of a run. */
 const finalShare = 0.02
 
@@ -28,18 +28,18 @@ const finalShare = 0.02
  * @param step from 1, since the optimizer's state was empty
  */
 export function ratesAt(spec: OptimizerSpec, step: number, progress: number): number[] {
-  const { beta1, beta2, embeddingScale = 1 } = spec
+  const { beta1, beta2 } = spec
   const warm = Math.min(1, step / Math.max(1, spec.warmupSteps))
   const learningRate = spec.learningRate * warm * (1 - (1 - finalShare) * progress)
   const meanScale = (1 - beta1) / (1 - beta1 ** step)
   const deviationScale = Math.sqrt((1 - beta2) / (1 - beta2 ** step))
   const stepSize = (-learningRate * meanScale) / deviationScale
-  return [stepSize, stepSize * embeddingScale, 1 - learningRate * spec.weightDecay, spec.epsilon / deviationScale]
+  return [stepSize, 1 - learningRate * spec.weightDecay, spec.epsilon / deviationScale]
 }
 
 /** AdamW (Loshchilov and Hutter 2019). Embeddings and vectors do not decay. */
 export function updateRule(spec: OptimizerSpec, name: string, shape: readonly number[]): UpdateRule {
-  const embedding = name.endsWith('embedding')
+  const decays = shape.length > 1 && !name.endsWith('.embedding')
   return {
     state: [
       { name: 'means', shape },
@@ -51,9 +51,8 @@ export function updateRule(spec: OptimizerSpec, name: string, shape: readonly nu
       const nextMeans = addTo(means!, gradient, spec.beta1)
       const nextSquares = addTo(squares!, g.op('Mul', [gradient, gradient]), spec.beta2)
       const deviation = g.op('Add', [g.op('Sqrt', [nextSquares]), rates[rate.epsilon]!])
-      const step = rates[embedding ? rate.embeddingStep : rate.step]!
-      const kept = embedding || shape.length < 2 ? value : g.op('Mul', [value, rates[rate.keep]!])
-      const change = g.op('Mul', [g.op('Div', [nextMeans, deviation]), step])
+      const kept = decays ? g.op('Mul', [value, rates[rate.keep]!]) : value
+      const change = g.op('Mul', [g.op('Div', [nextMeans, deviation]), rates[rate.step]!])
       return { value: g.op('Add', [kept, change]), state: [nextMeans, nextSquares] }
     },
   }

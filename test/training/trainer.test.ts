@@ -202,7 +202,6 @@ test('a step of the whole graph is AdamW on the gradient that differences give',
     ...optimizer,
     kind: 'adamw',
     learningRate: 1,
-    embeddingScale: 1,
     beta1: 0,
     beta2: 0,
     epsilon,
@@ -221,7 +220,7 @@ test('a step of the whole graph is AdamW on the gradient that differences give',
   const run = async (parameters: Float32Array, stepSize: number) => {
     const feeds: Record<string, RuntimeTensor> = {
       windows,
-      rates: { type: 'float32', shape: [1, 4], data: Float32Array.of(stepSize, stepSize, 1, epsilon) },
+      rates: { type: 'float32', shape: [1, 3], data: Float32Array.of(stepSize, 1, epsilon) },
     }
     for (const { name, shape, values } of splitParameters(step.layout, parameters)) {
       feeds[name] = { type: 'float32', shape, data: values }
