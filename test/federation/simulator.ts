@@ -22,6 +22,8 @@ export interface Scenario {
   readonly maxDelayMs: number
   /** Crashes, at random instants, of random peers; each comes back. */
   readonly crashes: number
+  /** Chance to die between two effects of one step. */
+  readonly tornPermille: number
   /** Peers that die in the middle of the run for good. */
   readonly deaths: number
   /** This peer's messages take seconds. */
@@ -268,7 +270,7 @@ export function simulate(scenario: Scenario): Outcome {
     for (const effect of effects) {
       if (!node.up) return
       // Between two effects is where a crash hurts most: written and not sent, or the other way round.
-      if (scenario.crashes > 0 && random() < 0.001) {
+      if (random() * 1000 < scenario.tornPermille) {
         crash(node, 200 + Math.floor(random() * 4_000))
         return
       }
