@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import type { ContentStore } from '../content/index.ts'
 import type { Federation } from '../federation/index.ts'
-import { errorMessage, OwmError } from '../lib/index.ts'
+import { errorCode, errorMessage, OwmError } from '../lib/index.ts'
 import type { Manifests } from '../manifests/index.ts'
 import type { Network } from '../network/index.ts'
 import {
@@ -17,7 +17,8 @@ import {
 /** Beyond that, measuring a checkpoint takes longer than training it. */
 const maxHeldOutBytes = 256 * 1024
 const defaultHeldOutBytes = 64 * 1024
-const defaultHeldOutShare = 12
+/** Out of 256 files, so many are kept from training; more of them where there are few files. */
+const heldOutShares = [12, 32, 64, 128]
 /** Members of a committee: four bear one liar (n = 3f + 1). */
 const committeeSize = 4
 const maxRounds = 100_000
@@ -30,7 +31,7 @@ export const newRunSchema = z.strictObject({
   localSteps: z.int().min(1).max(1_000_000).default(100_000),
   /** A public text on this machine; made of the files kept from training when absent. */
   heldOutFile: z.string().optional(),
-  heldOutShare: z.int().min(0).max(128).default(defaultHeldOutShare),
+  heldOutShare: z.int().min(0).max(128).optional(),
   /** Peer ids of the first round; by default all live peers that can train. */
   roster: z.array(z.string()).min(1).max(1024).optional(),
   faults: z.enum(['crash', 'byzantine']).default('crash'),
@@ -57,7 +58,7 @@ export async function createNewRun(
   nowMs: number,
   signal: AbortSignal,
 ): Promise<{ readonly run: string }> {
-  const heldOut = await heldOutFor(request, text)
+  const { heldOut, heldOutShare } = await heldOutFor(request, text)
   const model = defaultModel
   const parameters = initialParameters(model, seedOf(nowMs))
   const bytes = new Uint8Array(parameters.buffer, parameters.byteOffset, parameters.byteLength)
@@ -76,7 +77,7 @@ export async function createNewRun(
     graph,
     initial,
     heldOut: heldOutCid,
-    heldOutShare: request.heldOutShare,
+    heldOutShare,
     optimizer: defaultOptimizer,
     localSteps: request.localSteps,
     localMs: request.localMs,
@@ -92,7 +93,11 @@ export async function createNewRun(
   return { run }
 }
 
-async function heldOutFor(request: NewRun, text: TextSource | null): Promise<Uint8Array> {
+async function heldOutFor(
+  request: NewRun,
+  text: TextSource | null,
+): Promise<{ readonly heldOut: Uint8Array; readonly heldOutShare: number }> {
+  const shares = request.heldOutShare === undefined ? heldOutShares : [request.heldOutShare]
   if (request.heldOutFile !== undefined) {
     const bytes = await readFile(request.heldOutFile).catch((cause) => {
       throw new OwmError('bad_run', `The held-out text cannot be read: ${errorMessage(cause)}.`)
@@ -100,12 +105,22 @@ async function heldOutFor(request: NewRun, text: TextSource | null): Promise<Uin
     if (bytes.length === 0 || bytes.length > maxHeldOutBytes) {
       throw new OwmError('bad_run', `The held-out text has ${bytes.length} bytes; it takes 1 to ${maxHeldOutBytes}.`)
     }
-    return new Uint8Array(bytes)
+    return { heldOut: new Uint8Array(bytes), heldOutShare: shares[0] ?? 0 }
   }
   if (text === null) {
     throw new OwmError('bad_run', 'This peer has no text of its own: give --held-out FILE, or set [training] data.')
   }
-  return heldOutText({ ...text, heldOutShare: request.heldOutShare }, defaultHeldOutBytes)
+  for (const heldOutShare of shares) {
+    const heldOut = await heldOutText({ ...text, heldOutShare }, defaultHeldOutBytes).catch((error) => {
+      if (errorCode(error) !== 'no_training_data') throw error
+      return undefined
+    })
+    if (heldOut !== undefined) return { heldOut, heldOutShare }
+  }
+  throw new OwmError(
+    'bad_run',
+    'There are too few files of text to keep one from training: add some, or give --held-out FILE.',
+  )
 }
 
 function rosterOf(manifests: Manifests, network: Network, selfTrains: boolean): string[] {
