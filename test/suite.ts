@@ -1,4 +1,5 @@
 import { suite as uvuSuite } from 'uvu'
+import { OwmError } from '../src/lib/index.ts'
 import { record } from './tally.ts'
 
 /** A test that has not ended by then has failed. Give a test its own bound where it starts processes. */
@@ -47,7 +48,17 @@ async function bounded(body: Body, timeoutMs: number): Promise<void> {
   })
   try {
     await Promise.race([Promise.resolve().then(body), late])
+  } catch (error) {
+    throw presentable(error)
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** uvu takes an error's `details` for a text of its own; an OwmError's are an object, on which its report would break off. */
+function presentable(error: unknown): unknown {
+  if (!(error instanceof OwmError)) return error
+  const plain = new Error(`${error.code}: ${error.message}`, { cause: error })
+  plain.stack = error.stack ?? ''
+  return plain
 }
