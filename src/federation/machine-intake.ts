@@ -4,7 +4,7 @@ import type { Draft, Effect, RoundState } from './round-state.ts'
 import type { Notice } from './statements.ts'
 
 /**
- * Taking updates in. The law that keeps an accepted update in the certificate (rule 14 of protocols/rounds): a member
+ * Taking updates in. The law that keeps an accepted update in the certificate (rules 11 to 14 of protocols/rounds): a member
  * that has sent a prepare vote acknowledges nothing more in the round, and sends none for a fresh value that leaves
  * out an update it has acknowledged. An accepted update is acknowledged by a quorum, a value is prepared by a quorum,
  * and the two share a member that does not lie.

@@ -1,0 +1,148 @@
+import * as assert from 'uvu/assert'
+import { aggregate } from '../../src/federation/aggregate.ts'
+import { type Head, headOf, verifyCertificate } from '../../src/federation/certificate.ts'
+import { decodeManifest, encodeManifest, weightsFromBytes, weightsToBytes } from '../../src/federation/checkpoint.ts'
+import { electCommittee, type Faults, quorumOf, roundSeed } from '../../src/federation/committee.ts'
+import { type Bits, dequantise } from '../../src/federation/quantise.ts'
+import { maxMissedRounds, nextRoster } from '../../src/federation/roster.ts'
+import { openRun } from '../../src/federation/specification.ts'
+import { openEvaluation, openJoin, openNotice, openVote } from '../../src/federation/statements.ts'
+import { decodeUpdate, encodeUpdate } from '../../src/federation/update-block.ts'
+import { cidOf, codecs, errorCode, toHex } from '../../src/lib/index.ts'
+import { suite } from '../suite.ts'
+import { claimVectors, type Vector, vectorBytes } from '../vectors.ts'
+
+const test = suite('protocol of rounds')
+
+/** What a vector's bytes come to: the fields that the file states. */
+const outcomes: Readonly<Record<string, (vector: Vector) => Readonly<Record<string, unknown>>>> = {
+  run: (vector) => {
+    const { id, owner } = openRun(vectorBytes(vector, 'document'))
+    return { id, owner }
+  },
+  update: (vector) => {
+    const block = vectorBytes(vector, 'block')
+    const update = decodeUpdate(block, shapeOf(vector, Number(vector.content['length'])))
+    return { block: toHex(encodeUpdate(update)), values: toHex(weightsToBytes(dequantise(update))) }
+  },
+  aggregate: (vector) => {
+    const old = weightsFromBytes(vectorBytes(vector, 'old'))
+    const updates = vector.content['updates'] as { samples: number; block: string }[]
+    const parsed = updates.map(({ samples, block }) => ({
+      samples,
+      update: decodeUpdate(new Uint8Array(Buffer.from(block, 'hex')), shapeOf(vector, old.length)),
+    }))
+    return { weights: toHex(weightsToBytes(aggregate(old, parsed.toReversed()))) }
+  },
+  election: (vector) => ({
+    cases: (vector.content['cases'] as Election[]).map((given) => {
+      const seed = roundSeed(given.run, given.round, given.previous, given.attempt)
+      const committee = electCommittee(seed, given.roster, given.size)
+      return { ...given, seed: toHex(seed), committee, quorum: quorumOf(given.faults, committee.length) }
+    }),
+  }),
+  certificate: (vector) => {
+    const run = openRun(vectorBytes(vector, 'run'))
+    const { value } = verifyCertificate(run, vector.content['previous'] as Head, vectorBytes(vector, 'certificate'))
+    return { id: value.id, next: headOf(value) }
+  },
+  notice: (vector) => statement(openNotice(vectorBytes(vector, 'document'))),
+  vote: (vector) => statement(openVote(vectorBytes(vector, 'document'))),
+  join: (vector) => statement(openJoin(vectorBytes(vector, 'document'))),
+  evaluation: (vector) => statement(openEvaluation(vectorBytes(vector, 'document'))),
+  checkpoint: (vector) => {
+    const bytes = vectorBytes(vector, 'manifest')
+    const manifest = decodeManifest(bytes)
+    assert.equal(encodeManifest(manifest), bytes)
+    return {
+      id: cidOf(bytes, codecs.raw).toString(),
+      fields: { ...manifest, sha256: toHex(manifest.sha256) },
+    }
+  },
+}
+interface Election {
+  readonly run: string
+  readonly round: number
+  readonly previous: string
+  readonly attempt: number
+  readonly roster: readonly string[]
+  readonly size: number
+  readonly faults: Faults
+}
+const shapeOf = (vector: Vector, length: number) => ({
+  bits: vector.content['bits'] as Bits,
+  length,
+  clipNorm: Number(vector.content['clipNorm']),
+})
+function statement<T extends { document: Uint8Array }>({ document: _, ...fields }: T) {
+  return { fields }
+}
+
+for (const vector of claimVectors('rounds')) {
+  test(`vector ${vector.valid ? 'valid' : 'invalid'}/${vector.name}`, () => {
+    const outcome = outcomes[String(vector.content['kind'])]
+    if (outcome === undefined) throw new Error(`no code for vectors of kind ${vector.content['kind']}`)
+    if (vector.valid) {
+      const result = outcome(vector)
+      for (const [field, value] of Object.entries(result)) assert.equal(value, vector.content[field], field)
+      return
+    }
+    let code = 'none'
+    try {
+      outcome(vector)
+    } catch (error) {
+      code = errorCode(error)
+    }
+    assert.is(code, vector.content['code'])
+  })
+}
+
+test('the roster loses who misses two rounds in a row, gains who joins, and never gets too small', () => {
+  const rule = { minimumTrainers: 2, faults: 'crash', committeeSize: 4 } as const
+  const places = ['a', 'b', 'c'].map((peer) => ({ peer, missed: 0 }))
+  const once = nextRoster(rule, places, new Set(['a', 'b']), [])
+  assert.equal(once.at(-1), { peer: 'c', missed: 1 })
+  assert.equal(
+    nextRoster(rule, once, new Set(['a', 'b']), []).map((place) => place.peer),
+    ['a', 'b'],
+  )
+  assert.equal(nextRoster(rule, once, new Set(['a', 'b', 'c']), []).at(-1), { peer: 'c', missed: 0 })
+  assert.equal(
+    nextRoster(rule, once, new Set(['a', 'b']), ['d', 'a', 'c']).map((place) => place.peer),
+    ['a', 'b', 'c', 'd'],
+  )
+  // Nobody goes when too few would stay.
+  const alone = nextRoster(
+    rule,
+    [{ peer: 'a', missed: 0 }, ...['b', 'c'].map((peer) => ({ peer, missed: 1 }))],
+    new Set('a'),
+    [],
+  )
+  assert.equal(
+    alone.map((place) => place.missed),
+    [0, maxMissedRounds, maxMissedRounds],
+  )
+  const liars = { ...rule, faults: 'byzantine', committeeSize: 3 } as const
+  assert.is(nextRoster(liars, once, new Set(['a', 'b']), []).length, 3)
+})
+
+test('two quorums share a member that does not lie', () => {
+  for (const faults of ['crash', 'byzantine'] as const) {
+    for (let members = 1; members <= 31; members++) {
+      const liars = faults === 'byzantine' ? Math.floor((members - 1) / 3) : 0
+      const quorum = quorumOf(faults, members)
+      assert.ok(2 * quorum - members > liars)
+      assert.ok(quorum <= members - liars, 'the others alone are a quorum')
+    }
+  }
+  assert.equal(
+    [3, 4, 7].map((members) => quorumOf('byzantine', members)),
+    [2, 3, 5],
+  )
+  assert.equal(
+    [1, 2, 3, 4, 5].map((members) => quorumOf('crash', members)),
+    [1, 2, 2, 3, 3],
+  )
+})
+
+test.run()
