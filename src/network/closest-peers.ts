@@ -33,9 +33,10 @@ export async function closestPeers(
     try {
       const signal = withTimeout(lookupTimeoutMs, stop, options.signal)
       for await (const event of libp2p.services.dht.getClosestPeers(key, { signal })) {
-        if (event.name === 'FINAL_PEER' && !membership.isStranger(event.peer.id.toString())) {
-          found.set(event.peer.id.toString(), event.peer.id)
-        }
+        // The result comes at the very end; of a lookup cut short, those who answered are known.
+        const peer =
+          event.name === 'FINAL_PEER' ? event.peer.id : event.name === 'PEER_RESPONSE' ? event.from : undefined
+        if (peer !== undefined && !membership.isStranger(peer.toString())) found.set(peer.toString(), peer)
       }
     } catch (error) {
       options.signal?.throwIfAborted()

@@ -27,6 +27,8 @@ const maxTopicBytesPerPeer = 64 * 1024
 const maxParallelDials = 16
 const dialTimeoutMs = 10_000
 const addressDialTimeoutMs = 5_000
+/** Per connection. The DHT pings beside the heartbeat; at libp2p's limit of one at a time, one of the two would fail. */
+const maxPings = 8
 /** A newcomer asks at once; asking again finds those who started at the same moment. All answer each question. */
 const mdnsIntervalMs = 10_000
 const gossipLimits = {
@@ -94,7 +96,7 @@ export async function createHost(
     services: {
       identify: identify(),
       identifyPush: identifyPush(),
-      ping: ping(),
+      ping: ping({ maxInboundStreams: maxPings, maxOutboundStreams: maxPings }),
       dht: kadDHT({
         protocol: `/owm/${mesh.id}/kad/1.0.0`,
         peerInfoMapper: preset.privateAddresses ? passthroughMapper : removePrivateAddressesMapper,

@@ -1,6 +1,7 @@
 import type { Connection, PeerId } from '@libp2p/interface'
 import { errorMessage, OwmError, withTimeout } from '../lib/index.ts'
 import { closestPeers } from './closest-peers.ts'
+import { createExplorer } from './explore.ts'
 import { createGossip } from './gossip.ts'
 import { createHeartbeat } from './heartbeat.ts'
 import { createHost } from './host.ts'
@@ -66,6 +67,7 @@ export async function createNetwork(components: NetworkComponents, init: Network
     { libp2p, membership, clock, logger },
     { meshId: mesh.id, bootstrap, targetPeers: preset.targetPeers, dataDir: init.dataDir },
   )
+  const explorer = createExplorer({ libp2p, membership, clock, logger }, { targetPeers: preset.targetPeers })
   // Who relays for others, or has told where to be found, needs no relay.
   const relays =
     init.relay.client && !init.relay.server && init.announce.length === 0
@@ -94,6 +96,7 @@ export async function createNetwork(components: NetworkComponents, init: Network
     await membership.start()
     heartbeat.start()
     relays?.start()
+    explorer.start()
     try {
       await libp2p.start()
     } catch (error) {
@@ -109,6 +112,7 @@ export async function createNetwork(components: NetworkComponents, init: Network
     await reconnector.stop()
     heartbeat.stop()
     relays?.stop()
+    explorer.stop()
     gossip.stop()
     await libp2p.stop()
     membership.stop()

@@ -2,7 +2,7 @@ import type { PeerId, PeerInfo } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { Libp2p } from 'libp2p'
-import { type Clock, errorCode, errorMessage, withTimeout } from '../lib/index.ts'
+import { type Clock, compareBytes, errorCode, errorMessage, withTimeout } from '../lib/index.ts'
 import type { Logger } from '../observability/index.ts'
 import { createAddressBook, type KnownPeer, maxAddressesPerPeer, maxKnownPeers } from './address-book.ts'
 import type { PeerEvent } from './index.ts'
@@ -24,6 +24,8 @@ const maxParallelDials = 8
 /** With too few connections, peers that were passed over are tried again so often. */
 const sweepMs = 5_000
 const staggerMs = 20
+/** Of two peers that learn of each other, the one with the greater id waits so long, or they would connect twice. */
+const courtesyMs = 500
 
 interface Entry {
   readonly id: PeerId
@@ -62,6 +64,7 @@ export function createReconnector(
   const { bootstrap, targetPeers } = init
   const entries = new Map<string, Entry>()
   const book = createAddressBook(components, { dataDir: init.dataDir, meshId: init.meshId, snapshot: knownPeers })
+  const selfBytes = libp2p.peerId.toMultihash().bytes
   let stopping = new AbortController()
   let dialling = 0
   let saidUnreachable = false
@@ -115,6 +118,10 @@ export function createReconnector(
   const delayMs = (entry: Entry): number => {
     const longest = !entry.bootstrap && entry.failures > patientFailures ? rareDelayMs : maxDelayMs
     return Math.min(longest, firstDelayMs * 2 ** Math.min(entry.failures, 12)) * (0.5 + random())
+  }
+  const courtesy = (entry: Entry): number => {
+    const waits = !entry.bootstrap && compareBytes(selfBytes, entry.id.toMultihash().bytes) > 0
+    return waits ? courtesyMs : 0
   }
   const schedule = (entry: Entry, afterMs: number): void => {
     entry.callOff?.()
@@ -175,7 +182,7 @@ export function createReconnector(
     if (entry === undefined) return
     if (type === 'disconnected') {
       entry.lastSeenMs = clock.now()
-      schedule(entry, delayMs(entry))
+      schedule(entry, delayMs(entry) + courtesy(entry))
       book.changed()
       return
     }
@@ -204,7 +211,7 @@ export function createReconnector(
   const onDiscovery = ({ detail }: CustomEvent<PeerInfo>): void => {
     if (detail.multiaddrs.length === 0 || connected(detail.id)) return
     const entry = remember(detail.id, detail.multiaddrs.map(bare))
-    if (entry !== undefined && entry.callOff === undefined) schedule(entry, firstDelayMs * random())
+    if (entry !== undefined && entry.callOff === undefined) schedule(entry, firstDelayMs * random() + courtesy(entry))
   }
   const sweep = (): void => {
     callOffSweep = clock.after(sweepMs * (0.5 + random()), sweep)
