@@ -212,11 +212,12 @@ test('connect finds a peer by its id alone, through the DHT', async () => {
   assert.ok(sees(a, b))
 })
 
-test('two peers that listen nowhere reach each other through a relay', async () => {
-  const relay = await startPeer({ relay: { server: true, client: false }, role: 'bootstrap' })
+test('two peers of a private mesh that listen nowhere reach each other through a relay', async () => {
+  const mesh = createPrivateMesh({ name: 'home', createdMs: 1 })
+  const relay = await startPeer({ relay: { server: true, client: false }, role: 'bootstrap' }, { mesh })
   const hidden = { listen: [], bootstrap: [addressOf(relay)], relay: { server: false, client: true } }
-  const a = await startPeer(hidden)
-  const b = await startPeer(hidden)
+  const a = await startPeer(hidden, { mesh })
+  const b = await startPeer(hidden, { mesh })
   b.network.handle(echo, async (text) => `${text}!`)
   await until(() => b.network.addresses().some((address) => address.toString().includes('/p2p-circuit')))
   await a.network.connect(multiaddr(addressOf(b)))
