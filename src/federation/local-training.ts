@@ -99,6 +99,7 @@ export class LocalTraining {
   }
 
   async stop(): Promise<void> {
+    if (this.#stopped) return
     this.#stopped = true
     const trainer = await this.#trainer?.catch(() => undefined)
     await trainer?.stop()

@@ -137,9 +137,9 @@ export class RoundDriver {
       committee,
     })
     this.#dial()
-    this.#feeding = true
-    for (const effect of this.#first) this.#perform(effect)
-    this.#feeding = false
+    this.#guarded(() => {
+      for (const effect of this.#first) this.#perform(effect)
+    })
     this.#drain()
     this.#tick()
   }
@@ -205,9 +205,7 @@ export class RoundDriver {
 
   /** One event at a time; what an effect brings about at once comes after the effects that are still to be run. */
   #drain(): void {
-    if (this.#feeding) return
-    this.#feeding = true
-    try {
+    this.#guarded(() => {
       for (let event = this.#queue.shift(); event !== undefined; event = this.#queue.shift()) {
         const before = this.#state
         const nowMs = this.#components.clock.now()
@@ -216,6 +214,19 @@ export class RoundDriver {
         if (state.held !== before.held) this.#lastHeldMs = nowMs
         for (const effect of effects) this.#perform(effect)
       }
+    })
+  }
+
+  /** What cannot be written down is not done: a disk that is full takes this peer out of the round, not the process. */
+  #guarded(work: () => void): void {
+    if (this.#feeding) return
+    this.#feeding = true
+    try {
+      work()
+    } catch (error) {
+      const fields = { round: this.round, code: errorCode(error), error: errorMessage(error) }
+      this.#components.logger.error(fields, 'this peer leaves the round: a step could not be carried out')
+      this.stop('behind')
     } finally {
       this.#feeding = false
     }

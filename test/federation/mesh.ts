@@ -39,6 +39,8 @@ export interface PeerOptions {
   readonly identity?: Identity
   readonly trains?: boolean
   readonly trainMs?: number
+  /** 1,000 by default. */
+  readonly weights?: number
   /** Called before each local training; may wait. */
   readonly onTrain?: (round: number) => Promise<void> | void
 }
@@ -114,7 +116,7 @@ function smallTrainer(seed: number, options: PeerOptions): Trainer {
     weights.reduce((sum, weight, i) => sum + (weight - target(i)) ** 2, 0) / weights.length
   let round = 0
   return {
-    layout: { length: weightsLength, entries: [] },
+    layout: { length: options.weights ?? weightsLength, entries: [] },
     dataBytes: 1,
     train: async ({ parameters, signal, onProgress, runProgress }) => {
       round = Math.round((runProgress?.to ?? 0) * 1000)
@@ -131,15 +133,16 @@ function smallTrainer(seed: number, options: PeerOptions): Trainer {
 }
 
 export async function specificationFor(
-  owner: MeshPeer,
-  roster: readonly MeshPeer[],
+  owner: Pick<MeshPeer, 'content'>,
+  roster: readonly Pick<MeshPeer, 'name'>[],
   change: Partial<RunSpecification> = {},
+  weights = weightsLength,
 ): Promise<RunSpecification> {
   return {
     name: 'sine',
     model: defaultModel,
     graph: await owner.content.put(new TextEncoder().encode('no graph is needed')),
-    initial: await owner.content.put(new Uint8Array(weightsLength * 4)),
+    initial: await owner.content.put(new Uint8Array(weights * 4)),
     heldOut: await owner.content.put(new TextEncoder().encode('held out')),
     heldOutShare: 26,
     optimizer: defaultOptimizer,
