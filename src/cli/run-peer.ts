@@ -1,16 +1,13 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { exitCodes, OwmError, sleep, withTimeout } from '../lib/index.ts'
 import { createPeer } from '../node.ts'
 import { createLogger } from '../observability/index.ts'
+import { giveMemoryBack } from './memory.ts'
 import { readSettings, type SettingsOptions } from './settings.ts'
 import { createTerminal } from './terminal.ts'
 
 /** A graceful stop flushes and says goodbye to the mesh; longer than this and something hangs. */
 const stopTimeoutMs = 20_000
 const pollMs = 50
-/** By then the modules are loaded and the first peers are met. */
-const settleMs = 2_000
 
 /** Runs a peer until a signal, `owm peer stop`, or (if asked) the end of standard input. */
 export async function runPeer(
@@ -59,9 +56,9 @@ export async function runPeer(
       `http   http://${peer.httpAddress()}${facts.gateway ? '' : '/health'}`,
     ].join('\n'),
   )
-  const settle = setTimeout(giveBackStartMemory, settleMs)
+  const stopGiving = giveMemoryBack()
   await Promise.race([interrupt.promise, peer.stopRequested])
-  clearTimeout(settle)
+  stopGiving()
   logger.info({}, 'stopping; press Ctrl-C again to stop at once')
   const late = setTimeout(() => {
     logger.error({}, `not stopped after ${stopTimeoutMs / 1000} s; ending anyway`)
@@ -69,16 +66,6 @@ export async function runPeer(
   }, stopTimeoutMs)
   await peer.stop()
   clearTimeout(late)
-}
-
-/**
- * Loading the modules leaves some 70 MB of heap that is free and that V8 would keep for minutes; one collection hands it
- * back to the system. `gc` is in no scope unless asked for.
- */
-function giveBackStartMemory(): void {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as (options: { readonly type: string; readonly flavor: string }) => void
-  collect({ type: 'major', flavor: 'last-resort' })
 }
 
 /** Waits until a process is gone. @throws OwmError `timeout` */
