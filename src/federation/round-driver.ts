@@ -9,7 +9,6 @@ import type { Logger } from '../observability/index.ts'
 import {
   checkJoin,
   checkNotice,
-  composeValue,
   type Election,
   electionOf,
   type Head,
@@ -21,7 +20,9 @@ import type { WithoutEnvelope } from './index.ts'
 import type { Journal } from './journal.ts'
 import type { LocalTraining } from './local-training.ts'
 import { begin, step } from './machine.ts'
+import { fetchTimeoutMs, proposedValue, type RoundSource, valueFault } from './proposal.ts'
 import type { Results } from './results.ts'
+import { retrying } from './retrying.ts'
 import type { Effect, Event, RoundState, Timing } from './round-state.ts'
 import type { Run } from './specification.ts'
 import { type Notice, openJoin, openNotice, signJoin, signNotice, signVote } from './statements.ts'
@@ -33,14 +34,10 @@ const tickMs = 100
 /** A member that is not connected is dialled again so often. */
 const reconnectMs = 2_000
 const connectTimeoutMs = 5_000
-/** How long fetching what a round needs may take. */
-export const fetchTimeoutMs = 30_000
 /** Progress is told no more often. */
 const progressMs = 500
 /** Rosters up to this size are connected to by every member; larger ones come by themselves. */
 const maxDialledRoster = 64
-/** Work that failed for a reason that may pass. */
-const retryMs = { first: 1_000, most: 15_000 }
 
 export interface RoundComponents {
   readonly network: Network
@@ -425,75 +422,18 @@ export class RoundDriver {
   }
 
   async #aggregate({ view, updates, joins }: Extract<Effect, { type: 'aggregate' }>): Promise<void> {
-    const { results, logger } = this.#components
-    const { run, head, value, hints } = this.#init
-    const over = this.#over.signal
-    let proposed: Value | null = null
-    try {
-      const signal = withTimeout(fetchTimeoutMs, over)
-      const base = await results.weights(value, hints(), signal)
-      const checked = await Promise.all(
-        updates.map(async (notice) => {
-          try {
-            await results.update(notice, base, hints(), withTimeout(this.#state.config.timing.agreeMs, signal))
-            return notice
-          } catch (error) {
-            logger.warn({ trainer: notice.trainer, code: errorCode(error) }, 'a reported update is left out')
-            return null
-          }
-        }),
-      )
-      const found = checked.filter((notice) => notice !== null)
-      if (found.length >= run.specification.minimumTrainers) {
-        const checkpoint = await results.compute(head, base, found, hints(), signal)
-        proposed = composeValue(run, head, 0, { updates: found, joins, checkpoint })
-      }
-    } catch (error) {
-      if (!over.aborted) logger.warn({ error: errorMessage(error) }, 'could not aggregate')
-    }
-    if (!over.aborted) this.feed({ type: 'aggregated', view, value: proposed })
+    const value = await proposedValue(this.#components, this.#source(), updates, joins)
+    if (!this.#over.signal.aborted) this.feed({ type: 'aggregated', view, value })
   }
 
   async #verify({ view, value }: Extract<Effect, { type: 'verify' }>): Promise<void> {
-    const { results } = this.#components
-    const { run, head, hints } = this.#init
-    const over = this.#over.signal
-    let code: string | null = null
-    try {
-      const signal = withTimeout(fetchTimeoutMs, over)
-      const base = await results.weights(this.#init.value, hints(), signal)
-      const checkpoint = await results.compute(head, base, value.updates, hints(), signal)
-      if (composeValue(run, head, value.attempt, { ...value, checkpoint }).id !== value.id) code = 'wrong_result'
-    } catch (error) {
-      code = errorCode(error)
-    }
-    if (!over.aborted) this.feed({ type: 'verified', view, value: value.id, code })
+    const code = await valueFault(this.#components, this.#source(), value)
+    if (!this.#over.signal.aborted) this.feed({ type: 'verified', view, value: value.id, code })
   }
-}
 
-/** Does the work until it succeeds or `over` aborts, waiting longer each time. */
-export async function retrying(
-  clock: Clock,
-  logger: Logger,
-  over: AbortSignal,
-  what: string,
-  work: () => Promise<void>,
-): Promise<void> {
-  for (let waitMs = retryMs.first; !over.aborted; waitMs = Math.min(retryMs.most, waitMs * 2)) {
-    try {
-      await work()
-      return
-    } catch (error) {
-      if (over.aborted) return
-      logger.warn({ what, code: errorCode(error), error: errorMessage(error) }, 'failed; it is tried again')
-    }
-    await new Promise<void>((resolve) => {
-      const off = clock.after(waitMs, resolve)
-      const onAbort = (): void => {
-        off()
-        resolve()
-      }
-      over.addEventListener('abort', onAbort, { once: true })
-    })
+  #source(): RoundSource {
+    const { run, head, value, hints } = this.#init
+    const signal = withTimeout(fetchTimeoutMs, this.#over.signal)
+    return { run, head, value, hints: hints(), updateMs: this.#state.config.timing.agreeMs, signal }
   }
 }

@@ -10,8 +10,11 @@ import { Chain } from './chain.ts'
 import type { CheckpointView, RunStatus, RunView, WithoutEnvelope } from './index.ts'
 import { LocalTraining } from './local-training.ts'
 import { phaseOf } from './machine.ts'
+import { measureInTurn, turnOf } from './measuring.ts'
+import { fetchTimeoutMs } from './proposal.ts'
 import { Results } from './results.ts'
-import { fetchTimeoutMs, type RoundComponents, RoundDriver, retrying } from './round-driver.ts'
+import { retrying } from './retrying.ts'
+import { type RoundComponents, RoundDriver } from './round-driver.ts'
 import type { Run } from './specification.ts'
 import { type Evaluation, openEvaluation, openNotice, signEvaluation } from './statements.ts'
 import { type Measured, timingOf } from './timing.ts'
@@ -38,8 +41,6 @@ export interface DriverInit {
   readonly publishEvaluation: (evaluation: Evaluation) => void
 }
 
-/** If the leader's measurement has not come by then, the next in order makes it. */
-const evaluationTurnMs = 5_000
 /** A peer that is behind is sent a certificate no more often. */
 const helpMs = 400
 /** Certificates and evaluations in one answer. */
@@ -60,6 +61,8 @@ export class RunDriver {
   readonly #catchingUp = new Set<string>()
   readonly #helpedMs = new Map<string, number>()
   #round: RoundDriver | null = null
+  /** Of the round before and of the newest. */
+  #stopMeasuring: (() => void)[] = [() => undefined, () => undefined]
   #ready: CheckpointView | null = null
 
   constructor(components: DriverComponents, init: DriverInit) {
@@ -80,7 +83,7 @@ export class RunDriver {
     if (finished) void this.#prefetch()
     else {
       if (this.#training !== null) this.#init.emit({ type: 'run-joined', name: this.run.specification.name })
-      if (head.round === 0) this.#evaluate(0)
+      if (head.round === 0) this.#evaluate()
       else void this.#prefetch()
       this.#startRound()
     }
@@ -91,6 +94,7 @@ export class RunDriver {
     this.#shutdown.abort(new OwmError('stopped', 'The run is stopping.'))
     this.#round?.stop('behind')
     this.#round = null
+    for (const stop of this.#stopMeasuring) stop()
     await this.#training?.stop()
   }
 
@@ -256,7 +260,7 @@ export class RunDriver {
     const { head, finished } = this.#chain
     this.#round?.stop('late')
     this.#round = null
-    this.#evaluate(head.round)
+    this.#evaluate()
     void this.#prefetch()
     if (finished) this.#init.emit({ type: 'run-finished', checkpoint: head.checkpoint })
     else this.#startRound()
@@ -348,38 +352,29 @@ export class RunDriver {
     })
   }
 
-  /** Measures a checkpoint, if it is this peer's turn: the leader's at once, the others' when nothing has come. */
-  #evaluate(round: number): void {
-    const training = this.#training
-    const { value } = this.#chain
-    const checkpoint = this.#chain.checkpointOf(round)
-    if (training === null || !this.#init.evaluate || checkpoint === undefined) return
-    const last = this.#chain.last()
-    const committee = last?.committee ?? electionOf(this.run, this.#chain.head, 0).committee
-    const first = last?.leader ?? committee[0]
-    const turn = [first, ...committee.filter((peer) => peer !== first)].indexOf(this.#self)
-    if (turn < 0) return
-    const { signal } = this.#shutdown
-    const measure = async (): Promise<void> => {
-      if (signal.aborted || this.#chain.bitsPerByte(checkpoint) !== null) return
-      // The result may not be here: a member that slept through the vote fetches it.
-      await retrying(this.#components.clock, this.#log, signal, 'evaluate', async () => {
-        if (this.#chain.bitsPerByte(checkpoint) !== null || this.#chain.head.round > round + 1) return
-        const bounded = withTimeout(fetchTimeoutMs, signal)
-        const bitsPerByte = await training.evaluate(() => this.#results.weights(value, this.#hints(), bounded), signal)
-        const microBits = Math.max(0, Math.round(bitsPerByte * 1_000_000))
-        const statement = { run: this.run.id, round, checkpoint, microBits }
-        const evaluation = signEvaluation(this.#components.identity, statement)
+  /** Measures the newest checkpoint when it is this peer's turn; the initial weights before the first round. */
+  #evaluate(): void {
+    const chain = this.#chain
+    const { round } = chain.head
+    const checkpoint = chain.checkpointOf(round)
+    const { value } = chain
+    if (this.#training === null || !this.#init.evaluate || checkpoint === undefined) return
+    const last = chain.last()
+    const committee = last?.committee ?? electionOf(this.run, chain.head, 0).committee
+    // A round that has been over for long is not measured any more.
+    this.#stopMeasuring[0]?.()
+    const stop = measureInTurn(this.#components.clock, this.#log, this.#shutdown.signal, this.#training, {
+      turn: turnOf(this.#self, committee, last?.leader),
+      weights: () => this.#results.weights(value, this.#hints(), withTimeout(fetchTimeoutMs, this.#shutdown.signal)),
+      // Somebody else has measured it, or nobody asks any longer.
+      isDone: () => chain.bitsPerByte(checkpoint) !== null || chain.head.round > round + 1,
+      onMeasured: (microBits) => {
+        const evaluation = signEvaluation(this.#components.identity, { run: this.run.id, round, checkpoint, microBits })
         this.#init.publishEvaluation(evaluation)
         this.onEvaluation(evaluation.document)
-      })
-    }
-    if (turn === 0) {
-      void measure()
-      return
-    }
-    const off = this.#components.clock.after(turn * evaluationTurnMs, () => void measure())
-    signal.addEventListener('abort', off, { once: true })
+      },
+    })
+    this.#stopMeasuring = [...this.#stopMeasuring.slice(1), stop]
   }
 
   #status(): RunStatus {
