@@ -19,6 +19,8 @@ export interface PeerProcess {
   readonly dataDir: string
   readonly control: ControlClient
   readonly alive: boolean
+  /** Killed from outside rather than ended by itself. */
+  readonly endedBySignal: boolean
   readonly pid: number
   /** Resolves when the peer answers. @throws OwmError `peer_failed` with the last lines of its log */
   ready(signal: AbortSignal): Promise<void>
@@ -68,6 +70,9 @@ export function startPeerProcess(options: {
     pid: child.pid ?? 0,
     get alive() {
       return running()
+    },
+    get endedBySignal() {
+      return child.signalCode !== null
     },
     ready: async (signal) => {
       const limit = withTimeout(startTimeoutMs, signal)

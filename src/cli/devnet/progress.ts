@@ -22,6 +22,8 @@ export interface Baselines {
 export interface Progress {
   event(peer: string, event: FederationEvent): void
   killed(peer: string, role: string, round: number): void
+  /** Somebody else killed it. */
+  gone(peer: string): void
   baselines(values: Baselines): void
   stop(): void
 }
@@ -149,6 +151,11 @@ export function createProgress(
       const state = states.get(peer)
       if (state !== undefined) state.state = 'killed'
       terminal.say(style.red(`  ✗ round ${inRound}: kill -9 of the ${role} ${short(peer)}`))
+    },
+    gone: (peer) => {
+      const state = states.get(peer)
+      if (state !== undefined) state.state = 'killed'
+      terminal.say(style.red(`  ✗ round ${round}: ${short(peer)} was killed; the others go on`))
     },
     baselines: (values) => {
       lines = values

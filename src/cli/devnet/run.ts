@@ -1,24 +1,21 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { PeerStatus } from '../../control/index.ts'
-import type { FederationEvent } from '../../federation/index.ts'
-import { loadOrCreateIdentity } from '../../identity/index.ts'
-import { formatBytes, joinSignals, OwmError, sleep, withTimeout } from '../../lib/index.ts'
-import { createMeshStore, createPrivateMesh } from '../../network/index.ts'
+import { formatBytes, OwmError, sleep, withTimeout } from '../../lib/index.ts'
 import { defaultModel, heldOutText, ngramBitsPerByte, readText } from '../../training/index.ts'
 import { short, type Terminal } from '../terminal.ts'
+import { makeFolder, removeFolder } from './folder.ts'
+import { follow } from './follow.ts'
 import { checkKill, type DevnetOptions } from './index.ts'
 import { codeExtensions, installedPackages, partsOf, shareOut, type TextFolder } from './packages.ts'
-import { type PeerProcess, startPeerProcess } from './peer-process.ts'
+import type { PeerProcess } from './peer-process.ts'
+import { allConnected, freePort, startPeers } from './peers.ts'
 import { createProgress, type Progress } from './progress.ts'
-import { createRecord, type Record, rounded } from './report.ts'
+import { createRecord, rounded } from './report.ts'
 
 const projectRoot = resolve(fileURLToPath(new URL('../../..', import.meta.url)))
-const folderPrefix = 'owm-devnet-'
 
 /** Text each peer trains on: enough not to be seen twice in a minute, little enough to read in a second. */
 const maxDataBytes = 6 * 1024 * 1024
@@ -32,13 +29,6 @@ const perRoundOverheadMs = 1_200
 const atTheEndMs = 3_500
 const localMsBounds = { least: 1_500, most: 8_000 }
 const checkpointTimeoutMs = 15_000
-/** A round that takes longer than this hangs. */
-const roundTimeoutMs = 60_000
-
-interface Ports {
-  readonly p2p: number
-  readonly http: number
-}
 
 /** Runs the whole show. Whatever happens, no process and no folder is left behind. */
 export async function runDevnet(options: DevnetOptions, terminal: Terminal): Promise<void> {
@@ -51,12 +41,10 @@ export async function runDevnet(options: DevnetOptions, terminal: Terminal): Pro
     interrupt.abort(new OwmError('aborted', 'Interrupted; everything was stopped and deleted.'))
   }
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal).on('SIGHUP', onSignal)
-  await sweepDeadDevnets()
-  const folder = await mkdtemp(join(tmpdir(), folderPrefix))
+  const folder = await makeFolder()
   const peers: PeerProcess[] = []
   let progress: Progress | undefined
   try {
-    await writeFile(join(folder, 'owner.pid'), String(process.pid))
     await show({
       options,
       terminal,
@@ -70,7 +58,7 @@ export async function runDevnet(options: DevnetOptions, terminal: Terminal): Pro
     progress?.stop()
     stopNow.signal.addEventListener('abort', () => peers.forEach((peer) => void peer.kill()))
     await Promise.all(peers.map((peer) => peer.stop()))
-    await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
+    await removeFolder(folder)
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal).off('SIGHUP', onSignal)
   }
 }
@@ -99,7 +87,7 @@ async function show(stage: Stage): Promise<void> {
   const shares = shareOut(parts, options.peers)
 
   const ports = await Promise.all(shares.map(async () => ({ p2p: await freePort(), http: await freePort() })))
-  peers.push(...(await startPeers(folder, shares, ports)))
+  peers.push(...(await startPeers(folder, shares, ports, maxDataBytes)))
   await Promise.all(peers.map((peer) => peer.ready(signal)))
   await allConnected(peers, withTimeout(20_000, signal))
   const gateways = new Map(peers.map((peer, i) => [peer.id, `http://127.0.0.1:${ports[i]?.http}`]))
@@ -137,7 +125,7 @@ async function show(stage: Stage): Promise<void> {
     localMs,
   )
   stage.onProgress(progress)
-  const trained = follow(stage, record, progress)
+  const trained = follow({ peers, rounds: options.rounds, kill: options.kill, record, progress, signal })
   const { run } = await first.control.call<{ run: string }>('createRun', {
     name: 'owm-code',
     rounds: options.rounds,
@@ -210,144 +198,8 @@ async function show(stage: Stage): Promise<void> {
     '',
   ]
   for (const line of summary) terminal.say(line)
-  if (!options.exit) await stay(gateway, terminal, signal)
+  if (!options.exit) await stay(peers, gateways, terminal, signal)
   if (options.json) terminal.result(figures, () => '')
-}
-
-async function startPeers(
-  folder: string,
-  shares: readonly (readonly TextFolder[])[],
-  ports: readonly Ports[],
-): Promise<PeerProcess[]> {
-  const mesh = createPrivateMesh({ name: 'devnet', createdMs: Date.now() })
-  const identities = await Promise.all(
-    shares.map(async (_, i) => {
-      const dataDir = join(folder, `peer-${i + 1}`)
-      await mkdir(dataDir, { mode: 0o700 })
-      await createMeshStore(dataDir).add(mesh)
-      const { identity } = await loadOrCreateIdentity(join(dataDir, 'identity.key'))
-      return { dataDir, id: identity.peerId.toString() }
-    }),
-  )
-  const addresses = identities.map(({ id }, i) => `/ip4/127.0.0.1/tcp/${ports[i]?.p2p}/p2p/${id}`)
-  return Promise.all(
-    identities.map(async ({ dataDir, id }, i) => {
-      const others = addresses.filter((_, other) => other !== i).slice(0, 3)
-      const config = join(dataDir, 'owm.toml')
-      await writeFile(config, devnetConfig(ports[i] ?? { p2p: 0, http: 0 }, others, shares[i] ?? []))
-      return startPeerProcess({ id, dataDir, args: ['--config', config] })
-    }),
-  )
-}
-
-/** TOML and JSON write strings and lists alike. */
-function devnetConfig(ports: Ports, bootstrap: readonly string[], share: readonly TextFolder[]): string {
-  return `[network]
-listen = ["/ip4/127.0.0.1/tcp/${ports.p2p}"]
-bootstrap = ${JSON.stringify(bootstrap)}
-mdns = false
-
-[http]
-listen = "127.0.0.1:${ports.http}"
-
-[gateway]
-enabled = true
-
-[manifest]
-measure_bandwidth = false
-
-[training]
-data = ${JSON.stringify(share.map((part) => part.path))}
-extensions = ${JSON.stringify(codeExtensions)}
-max_data_bytes = ${maxDataBytes}
-
-[log]
-format = "json"
-`
-}
-
-async function allConnected(peers: readonly PeerProcess[], signal: AbortSignal): Promise<void> {
-  for (const peer of peers) {
-    for (;;) {
-      const status = await peer.control.call<PeerStatus>('status', {}, { signal })
-      if (status.peers >= peers.length - 1) break
-      await sleep(50, signal)
-    }
-  }
-}
-
-/** Follows every peer's events until the run is finished and its last checkpoint measured; kills whom the user asked to. */
-async function follow(stage: Stage, record: Record, progress: Progress): Promise<void> {
-  const { options, peers, signal } = stage
-  const ended = new AbortController()
-  const either = joinSignals(signal, ended.signal)
-  let lastNewsMs = Date.now()
-  let toKill = options.kill
-  const killed = new Set<PeerProcess>()
-  const leaders = new Map<number, string>()
-
-  const finished = (): boolean => {
-    const rounds = record.rounds()
-    return rounds.length === options.rounds && rounds.at(-1)?.heldOutBitsPerByte !== null
-  }
-  const onEvent = (peer: PeerProcess, event: FederationEvent): void => {
-    lastNewsMs = Date.now()
-    record.event(event)
-    progress.event(peer.id, event)
-    if (event.type === 'round-started') leaders.set(event.round, event.leader)
-    const victim = toKill === undefined ? undefined : victimOf(toKill, event, leaders, peers)
-    if (victim !== undefined && toKill !== undefined) {
-      killed.add(victim)
-      victim.kill()
-      record.killed(victim.id, Date.now())
-      progress.killed(victim.id, toKill.role, toKill.round)
-      toKill = undefined
-    }
-    if (finished()) ended.abort()
-  }
-  const listen = async (peer: PeerProcess): Promise<void> => {
-    try {
-      for await (const event of peer.control.stream<FederationEvent>('events', {}, { signal: either }))
-        onEvent(peer, event)
-    } catch (error) {
-      // A peer that we killed ends its stream; the others go on telling.
-      if (either.aborted || killed.has(peer)) return
-      await Promise.race([peer.exited, sleep(1_000)])
-      if (peer.alive) throw error
-      throw new OwmError('peer_failed', `The peer ${short(peer.id)} ended by itself: ${peer.lastWords()}`)
-    }
-  }
-  const watchdog = async (): Promise<void> => {
-    while (!either.aborted) {
-      if (peers.every((peer) => !peer.alive)) throw new OwmError('peer_failed', 'All peers have ended.')
-      if (Date.now() - lastNewsMs > roundTimeoutMs) {
-        throw new OwmError(
-          'timeout',
-          `No news from any peer for ${roundTimeoutMs / 1000} s in a run of ${options.rounds} rounds.`,
-        )
-      }
-      await sleep(500, either).catch(() => undefined)
-    }
-  }
-  await Promise.race([Promise.all(peers.map(listen)).then(() => watchdog()), watchdog()])
-  signal.throwIfAborted()
-}
-
-/**
- * A leader dies at the worst moment: updates are accepted and nothing is certified. A trainer dies while it trains.
- */
-function victimOf(
-  kill: NonNullable<DevnetOptions['kill']>,
-  event: FederationEvent,
-  leaders: ReadonlyMap<number, string>,
-  peers: readonly PeerProcess[],
-): PeerProcess | undefined {
-  if (!('round' in event) || event.round !== kill.round) return undefined
-  const leader = leaders.get(kill.round)
-  if (leader === undefined) return undefined
-  if (kill.role === 'leader' && event.type === 'update-accepted') return peers.find((peer) => peer.id === leader)
-  if (kill.role === 'trainer' && event.type === 'train-progress') return peers.findLast((peer) => peer.id !== leader)
-  return undefined
 }
 
 /** The last certificate reaches every peer within moments; an answer is to come from the checkpoint that it names. */
@@ -382,46 +234,24 @@ async function ask(
 }
 
 /** Keeps the mesh up for the user: what is typed is asked, Ctrl-C ends. */
-async function stay(gateway: string, terminal: Terminal, signal: AbortSignal): Promise<void> {
+async function stay(
+  peers: readonly PeerProcess[],
+  gateways: ReadonlyMap<string, string>,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  // The user may kill one to see; any other answers.
+  const open = (): string => gateways.get(peers.find((peer) => peer.alive)?.id ?? '') ?? ''
+  const gateway = open()
   terminal.say(`  The mesh stays up. Look at ${terminal.style.cyan(gateway)}, point an OpenAI client at ${gateway}/v1,`)
   terminal.say('  or type the beginning of some code and press Enter. Ctrl-C ends it all.')
   const lines = createInterface({ input: process.stdin, signal })
   lines.on('line', (line) => {
     if (line.trim() === '') return
-    ask(gateway, line, signal).then(
+    ask(open(), line, signal).then(
       (answer) => terminal.say(terminal.style.cyan(`${line}${answer.answer}`)),
       (error: Error) => signal.aborted || terminal.say(`  ${error.message}`),
     )
   })
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string')
-    throw new OwmError('port_in_use', 'The system gave no free port.')
-  return address.port
-}
-
-/** A devnet that was itself killed leaves its folder; its peers have ended with it. The next devnet tidies up. */
-async function sweepDeadDevnets(): Promise<void> {
-  for (const name of await readdir(tmpdir()).catch(() => [])) {
-    if (!name.startsWith(folderPrefix)) continue
-    const folder = join(tmpdir(), name)
-    const owner = Number(await readFile(join(folder, 'owner.pid'), 'utf8').catch(() => Number.NaN))
-    if (Number.isInteger(owner) && !isAlive(owner))
-      await rm(folder, { recursive: true, force: true }).catch(() => undefined)
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }
