@@ -12,8 +12,14 @@ test('every protocol has a README, a CDDL schema, and vectors that a test claims
     assert.ok(existsSync(`protocols/${protocol}/README.md`), `protocols/${protocol}/README.md is missing`)
     assert.ok(existsSync(`protocols/${protocol}/schema.cddl`), `protocols/${protocol}/schema.cddl is missing`)
     const vectors = claimVectors(protocol)
-    assert.ok(vectors.some((vector) => vector.valid), `protocols/${protocol} has no valid vector`)
-    assert.ok(vectors.some((vector) => !vector.valid), `protocols/${protocol} has no invalid vector`)
+    assert.ok(
+      vectors.some((vector) => vector.valid),
+      `protocols/${protocol} has no valid vector`,
+    )
+    assert.ok(
+      vectors.some((vector) => !vector.valid),
+      `protocols/${protocol} has no invalid vector`,
+    )
     assert.ok(
       tests.some((source) => source.includes(`claimVectors('${protocol}')`)),
       `no test claims the vectors of protocols/${protocol}`,
@@ -22,7 +28,9 @@ test('every protocol has a README, a CDDL schema, and vectors that a test claims
 })
 
 test('a protocol file outside vectors/{valid,invalid} is not data', () => {
-  const stray = globSync('protocols/*/vectors/**/*.json').filter((path) => !/vectors\/(valid|invalid)\/[^/]+$/.test(path))
+  const stray = globSync('protocols/*/vectors/**/*.json').filter(
+    (path) => !/vectors\/(valid|invalid)\/[^/]+$/.test(path),
+  )
   assert.equal(stray, [])
 })
 

@@ -33,7 +33,7 @@ const maxHappenings = 8
 const maxRuns = 16
 const maxTrainers = 256
 
-export function createWatch({ federation, manifests, network, clock }: DashboardComponents): Watch {
+export function createWatch({ federation, manifests, clock }: DashboardComponents): Watch {
   const byRun = new Map<string, { round: number; readonly trainers: Map<string, TrainerProgress> }>()
   const happenings: Happening[] = []
   let serial = 0
@@ -74,10 +74,8 @@ export function createWatch({ federation, manifests, network, clock }: Dashboard
         happen(event.atMs, `Round ${event.round} started, ${shortPeer(event.leader)} leads`)
         break
       case 'train-progress': {
-        // Other peers' progress carries their id; this peer's own need not.
-        const named = 'trainer' in event && typeof event.trainer === 'string' ? event.trainer : undefined
-        const { step, lossBitsPerByte, stepsPerSecond } = event
-        note(event, named ?? network?.self.toString() ?? '', { step, lossBitsPerByte, stepsPerSecond })
+        const { trainer, step, lossBitsPerByte, stepsPerSecond } = event
+        note(event, trainer, { step, lossBitsPerByte, stepsPerSecond })
         break
       }
       case 'update-accepted':

@@ -27,6 +27,7 @@ import type {
   WithoutEnvelope,
 } from './index.ts'
 import { type Journal, openJournal } from './journal.ts'
+import { ProgressGossip } from './progress-gossip.ts'
 import { RunDriver } from './run-driver.ts'
 import { openRun, type Run, signRun } from './specification.ts'
 import { type Evaluation, openEvaluation } from './statements.ts'
@@ -89,6 +90,7 @@ class MeshFederation implements Federation {
   #journal: Journal | undefined
   #runsTopic: GossipTopic<Beacon> | undefined
   #evaluationsTopic: GossipTopic<Evaluation> | undefined
+  #progress: ProgressGossip | undefined
   #wired = false
   #running = false
   #stops: (() => void)[] = []
@@ -206,6 +208,9 @@ class MeshFederation implements Federation {
     })
     this.#runsTopic = network.gossip({ ...runsTopic, validate: judgeBeacon })
     this.#evaluationsTopic = network.gossip({ ...evaluationsTopic, validate: judgeEvaluation })
+    this.#progress = new ProgressGossip({ ...this.#components, logger: this.#log }, (progress) => {
+      this.#drivers.get(progress.run)?.onProgress(progress)
+    })
   }
 
   #driver(run: CID): RunDriver {
@@ -234,7 +239,10 @@ class MeshFederation implements Federation {
         run,
         data: wanted ? data : null,
         evaluate,
-        emit: (event) => this.#emit(run.id, event),
+        emit: (event) => {
+          if (isOwn(event, this.#self)) this.#progress?.tell(run.id, event, driver.trainers)
+          this.#emit(run.id, event)
+        },
         publishBeacon: () => this.#publish(run.id),
         publishEvaluation: (evaluation) => {
           this.#evaluationsTopic?.publish(evaluation.document).catch((error) => {
@@ -335,6 +343,11 @@ function judgeEvaluation(data: Uint8Array): Verdict<Evaluation> {
   } catch (error) {
     return { verdict: 'reject', code: errorCode(error) }
   }
+}
+
+/** What another peer told of itself is not told on. */
+function isOwn(event: WithoutEnvelope, self: string): boolean {
+  return !('trainer' in event) || event.trainer === self
 }
 
 function badRun(field: string, why: string): OwmError {

@@ -94,13 +94,15 @@ export type FederationEvent = { readonly run: string; readonly atMs: number } & 
       readonly committee: readonly string[]
     }
   | {
+      /** Of this peer's own trainer, or told by another's. */
       readonly type: 'train-progress'
       readonly round: number
+      readonly trainer: string
       readonly step: number
       readonly lossBitsPerByte: number
       readonly stepsPerSecond: number
     }
-  /** This peer's update is stored by itself and by enough of the committee: it can no longer be lost. */
+  /** An update, this peer's or one that another peer tells of, is stored by enough of the committee: it can no longer be lost. */
   | { readonly type: 'update-accepted'; readonly round: number; readonly trainer: string; readonly update: string }
   | { readonly type: 'update-rejected'; readonly round: number; readonly trainer: string; readonly code: string }
   | { readonly type: 'leader-passed-over'; readonly round: number; readonly leader: string; readonly next: string }

@@ -345,7 +345,7 @@ export class RoundDriver {
 
   async #train(round: number): Promise<void> {
     const { content, identity, journal, training, results, logger, clock } = this.#components
-    const { run, head, value, hints, emit } = this.#init
+    const { run, head, value, hints, emit, self } = this.#init
     if (training === null) return
     const over = this.#over.signal
     await retrying(clock, logger, over, 'train', async () => {
@@ -354,7 +354,7 @@ export class RoundDriver {
         const nowMs = clock.now()
         if (nowMs - this.#progressMs < progressMs) return
         this.#progressMs = nowMs
-        emit({ type: 'train-progress', round, ...progress })
+        emit({ type: 'train-progress', round, trainer: self, ...progress })
       })
       over.throwIfAborted()
       const notice = signNotice(identity, {

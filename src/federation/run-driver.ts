@@ -16,7 +16,7 @@ import { Results } from './results.ts'
 import { retrying } from './retrying.ts'
 import { type RoundComponents, RoundDriver } from './round-driver.ts'
 import type { Run } from './specification.ts'
-import { type Evaluation, openEvaluation, openNotice, signEvaluation } from './statements.ts'
+import { type Evaluation, openEvaluation, openNotice, type Progress, signEvaluation } from './statements.ts'
 import { type Measured, timingOf } from './timing.ts'
 import {
   type AgreeRequest,
@@ -169,6 +169,22 @@ export class RunDriver {
     this.#init.emit({ type: 'evaluated', round, checkpoint, heldOutBitsPerByte: microBits / 1_000_000 })
     // Nothing is left to do for the trainer's thread.
     if (this.#chain.finished && round === this.#chain.head.round) void this.#training?.stop()
+  }
+
+  /** What another trainer tells of its round, for those who watch. */
+  onProgress({ peer, round, step, milliBits, milliStepsPerSecond, update }: Progress): void {
+    const { head } = this.#chain
+    if (peer === this.#self || round !== head.round + 1 || !head.roster.some((place) => place.peer === peer)) return
+    if (update !== null) this.#init.emit({ type: 'update-accepted', round, trainer: peer, update })
+    else {
+      const figures = { lossBitsPerByte: milliBits / 1000, stepsPerSecond: milliStepsPerSecond / 1000 }
+      this.#init.emit({ type: 'train-progress', round, trainer: peer, step, ...figures })
+    }
+  }
+
+  /** How many train in the round under way. */
+  get trainers(): number {
+    return this.#chain.head.roster.length
   }
 
   /** A trainer's push. Resolves with what this member says to it. @throws RejectedError */

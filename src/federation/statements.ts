@@ -56,6 +56,20 @@ export interface Evaluation {
   readonly document: Uint8Array
 }
 
+/** How a trainer's round goes: for people who watch, and for nobody's decision. */
+export interface Progress {
+  readonly run: string
+  readonly round: number
+  readonly peer: string
+  readonly step: number
+  /** Thousandths of a bit per byte. */
+  readonly milliBits: number
+  readonly milliStepsPerSecond: number
+  /** The update, once enough of the committee has stored it. */
+  readonly update: string | null
+  readonly document: Uint8Array
+}
+
 /** An update's weight: sums stay exact with 1,024 of them. */
 export const maxSamples = 65_535
 
@@ -89,6 +103,16 @@ const evaluationSchema = z.strictObject({
   microBits: z.int().min(0).max(64_000_000),
 })
 
+const progressSchema = z.strictObject({
+  v: z.literal(1),
+  run: cidField,
+  round: roundField,
+  step: z.int().min(0).max(100_000_000),
+  milliBits: z.int().min(0).max(64_000),
+  milliStepsPerSecond: z.int().min(0).max(1_000_000_000),
+  update: cidField.nullable(),
+})
+
 type Unsigned<T, Author extends keyof T> = Omit<T, Author | 'document'>
 
 export function signNotice(identity: Identity, notice: Unsigned<Notice, 'trainer'>): Notice {
@@ -109,8 +133,21 @@ export function signEvaluation(identity: Identity, evaluation: Unsigned<Evaluati
   const body = { v: 1, run: link(run), round, checkpoint: link(checkpoint), microBits }
   return openEvaluation(identity.sign('evaluation', encode(body)))
 }
+export function signProgress(identity: Identity, progress: Unsigned<Progress, 'peer'>): Progress {
+  const { run, round, step, milliBits, milliStepsPerSecond, update } = progress
+  const body = {
+    v: 1,
+    run: link(run),
+    round,
+    step,
+    milliBits,
+    milliStepsPerSecond,
+    update: update === null ? null : link(update),
+  }
+  return openProgress(identity.sign('progress', encode(body)))
+}
 
-/** @throws RejectedError `oversized`, `malformed`, `invalid_signature`, `schema_mismatch`; so do the three below */
+/** @throws RejectedError `oversized`, `malformed`, `invalid_signature`, `schema_mismatch`; so do the four below */
 export function openNotice(document: Uint8Array): Notice {
   const { author, body } = open('update', document, noticeSchema)
   const { v: _, run, base, update, ...rest } = body
@@ -129,6 +166,11 @@ export function openEvaluation(document: Uint8Array): Evaluation {
   const { author, body } = open('evaluation', document, evaluationSchema)
   const { v: _, run, checkpoint, ...rest } = body
   return { ...rest, peer: author, run: `${run}`, checkpoint: `${checkpoint}`, document }
+}
+export function openProgress(document: Uint8Array): Progress {
+  const { author, body } = open('progress', document, progressSchema)
+  const { v: _, run, update, ...rest } = body
+  return { ...rest, peer: author, run: `${run}`, update: update === null ? null : `${update}`, document }
 }
 
 function open<T>(domain: string, document: Uint8Array, schema: z.ZodType<T>): { author: string; body: T } {

@@ -146,6 +146,14 @@ export const evaluationsTopic = {
   rate: { perSecond: 20, burst: 100 },
 }
 
+export const progressTopic = {
+  name: 'progress',
+  version,
+  maxBytes: 1024,
+  // A forwarder passes on what a whole roster says.
+  rate: { perSecond: 50, burst: 200 },
+}
+
 type Unplaced = AgreeRequest extends infer M
   ? M extends unknown
     ? Omit<M, 'run' | 'round' | 'attempt'>

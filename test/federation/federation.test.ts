@@ -73,7 +73,12 @@ test('three peers train five rounds, agree, and measure that they learn', async 
       assert.ok(types.has(type), type)
     }
     assert.is(eventsOf(peer, 'run-finished').length, 1)
-    assert.is(eventsOf(peer, 'update-accepted').length, 5)
+    const accepted = eventsOf(peer, 'update-accepted')
+    assert.is(accepted.filter((event) => event.trainer === peer.name).length, 5)
+    assert.ok(
+      accepted.some((event) => event.trainer !== peer.name),
+      'the others tell of theirs',
+    )
   }
 })
 
@@ -99,7 +104,11 @@ test('the leader dies while updates are collected: the next one carries on, and 
   const [owner] = peers as [MeshPeer]
   await connectAll(peers)
   await owner.federation.createRun(await specificationFor(owner, peers))
-  await until(() => peers.filter((p) => eventsOf(p, 'update-accepted').some((e) => e.round === 3)).length === 3)
+  await until(
+    () =>
+      peers.filter((p) => eventsOf(p, 'update-accepted').some((e) => e.round === 3 && e.trainer === p.name)).length ===
+      3,
+  )
   const leader = peers.find((peer) => peer.name === leaderOfThird)
   if (leader === undefined) throw new Error('no leader')
   await leader.stop()

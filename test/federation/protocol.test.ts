@@ -6,7 +6,7 @@ import { electCommittee, type Faults, quorumOf, roundSeed } from '../../src/fede
 import { type Bits, dequantise } from '../../src/federation/quantise.ts'
 import { maxMissedRounds, nextRoster } from '../../src/federation/roster.ts'
 import { openRun } from '../../src/federation/specification.ts'
-import { openEvaluation, openJoin, openNotice, openVote } from '../../src/federation/statements.ts'
+import { openEvaluation, openJoin, openNotice, openProgress, openVote } from '../../src/federation/statements.ts'
 import { decodeUpdate, encodeUpdate } from '../../src/federation/update-block.ts'
 import { cidOf, codecs, errorCode, toHex } from '../../src/lib/index.ts'
 import { suite } from '../suite.ts'
@@ -50,6 +50,7 @@ const outcomes: Readonly<Record<string, (vector: Vector) => Readonly<Record<stri
   vote: (vector) => statement(openVote(vectorBytes(vector, 'document'))),
   join: (vector) => statement(openJoin(vectorBytes(vector, 'document'))),
   evaluation: (vector) => statement(openEvaluation(vectorBytes(vector, 'document'))),
+  progress: (vector) => statement(openProgress(vectorBytes(vector, 'document'))),
   checkpoint: (vector) => {
     const bytes = vectorBytes(vector, 'manifest')
     const manifest = decodeManifest(bytes)

@@ -110,6 +110,7 @@ test('fragments are the parts of the page by id, and follow what happens', async
     run: cidNumber(1000),
     atMs,
     round: 1,
+    trainer: self,
     step: 77,
     lossBitsPerByte: 3.456,
     stepsPerSecond: 9,

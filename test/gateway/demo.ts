@@ -93,7 +93,7 @@ async function live(signal: AbortSignal): Promise<void> {
           lossBitsPerByte,
           stepsPerSecond: 40,
           trainer,
-        } as never)
+        })
       }
       await sleep(fast ? 5 : 300, signal)
     }

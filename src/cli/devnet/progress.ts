@@ -99,7 +99,7 @@ export function createProgress(
           committee = event.committee
           break
         case 'train-progress':
-          if (state !== undefined) {
+          if (state !== undefined && event.trainer === peer) {
             state.step = event.step
             state.loss = event.lossBitsPerByte
             state.rate = event.stepsPerSecond
