@@ -31,6 +31,15 @@ export function registerAsk(program: Command): void {
     .option('--model <name>', 'which model (default: the one there is)')
     .option('--max-tokens <count>', 'the longest answer, in bytes', '160')
     .option('--temperature <value>', '0 always takes the likeliest byte', '0.7')
+    .addHelpText(
+      'after',
+      `
+Without --gateway the peer on this machine answers, from the newest checkpoint it has. The answer goes to standard
+output; which model, round and checkpoint it came from, to standard error.
+
+  owm ask "export function "
+  owm ask --gateway http://127.0.0.1:8080 --max-tokens 400 --temperature 0 "import {"`,
+    )
     .action(async (words: string[], options: AskOptions) => {
       const terminal = createTerminal({ json: options.json === true })
       const prompt = words.join(' ')

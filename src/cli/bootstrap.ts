@@ -26,6 +26,13 @@ export function registerBootstrap(program: Command): void {
     .option('--http <host:port>', 'where to serve /health and /metrics')
     .option('--log-level <level>', 'debug, info, warn or error')
     .option('--until-stdin-closes', 'stop when standard input closes: for a program that starts a peer', false)
+    .addHelpText(
+      'after',
+      `
+It wants a public address and one open TCP port. docs/bootstrap-operators.md has the whole walk.
+
+  owm bootstrap start --listen /ip4/0.0.0.0/tcp/4242 --announce /dns4/seed.example.org/tcp/4242`,
+    )
     .action(async (options: StartOptions) => {
       const { runPeer } = await import('./run-peer.ts')
       await runPeer('bootstrap', options, {

@@ -33,6 +33,15 @@ export function registerMesh(program: Command): void {
   )
     .argument('<name>', 'what people call it')
     .option('--faults <model>', 'what its runs assume: crash (members may die) or byzantine (some may lie)', 'crash')
+    .addHelpText(
+      'after',
+      `
+The key is kept in the data directory, mode 0600. Nobody without it can complete a connection.
+
+  owm mesh create lab
+  owm peer start
+  owm mesh invite lab`,
+    )
     .action(async (name: string, options: CreateOptions) => {
       const terminal = createTerminal({ json: options.json === true })
       if (options.faults !== 'crash' && options.faults !== 'byzantine') {
@@ -133,5 +142,8 @@ async function find(store: MeshStore, name: string | undefined): Promise<StoredM
 async function addressesOfRunningPeer(options: SettingsOptions, mesh: string): Promise<readonly string[] | undefined> {
   const control = createControlClient(socketPathFor(readSettings(options).peer.dataDir))
   const status = await control.call<PeerStatus>('status').catch(() => undefined)
-  return status?.mesh === mesh ? status.addresses : undefined
+  if (status?.mesh !== mesh) return undefined
+  // Loopback leads to the reader's own machine; it is of use only where there is nothing else.
+  const reachable = status.addresses.filter((address) => !/^\/(ip4\/127\.|ip6\/::1\/)/.test(address))
+  return reachable.length > 0 ? reachable : status.addresses
 }

@@ -19,7 +19,7 @@ export function withSettings(command: Command): Command {
       'override one setting; may be given again',
       (value: string, all: string[] = []) => [...all, value],
     )
-    .option('--json', 'print JSON', false)
+    .option('--json', 'print JSON, for programs')
 }
 
 /** Defaults, then the file, then OWM_*, then flags. */

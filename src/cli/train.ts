@@ -30,6 +30,15 @@ export function registerTrain(program: Command): void {
       'crash: members may die; byzantine: up to a third may lie (needs at least 4 peers)',
       'crash',
     )
+    .addHelpText(
+      'after',
+      `
+Every live peer of the mesh with text of its own ([training] data) is in the first round; others join as they come.
+Each trains on its own text for --local-seconds, then a committee aggregates and certifies. Anybody can follow:
+
+  owm train start --name owm-code --rounds 50 --local-seconds 30
+  owm train status`,
+    )
     .action(async (options: StartOptions) => {
       const terminal = createTerminal({ json: options.json === true })
       const { run } = await connectToPeer(options).call<{ run: string }>('createRun', {
