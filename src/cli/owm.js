@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { enableCompileCache } from 'node:module'
+// The default export, so that an older Node gets as far as the sentence below.
+import nodeModule from 'node:module'
 import { setFlagsFromString } from 'node:v8'
 
 const major = Number(process.versions.node.split('.')[0])
@@ -11,7 +12,7 @@ if (major < 24) {
 }
 // A peer holds little and lives long: small young generations keep it small.
 setFlagsFromString('--max-semi-space-size=1')
-enableCompileCache()
+nodeModule.enableCompileCache()
 
 const { main } = await import('./main.ts')
 await main(process.argv.slice(2))
