@@ -46,7 +46,7 @@ export function decode<T>(bytes: Uint8Array, schema: ZodType<T>, maxBytes: numbe
 }
 
 export function blake3Of(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(blake3(bytes))
+  return new Uint8Array(blake3(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)))
 }
 
 export function sha256Of(bytes: Uint8Array): Uint8Array {
