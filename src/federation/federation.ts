@@ -323,10 +323,11 @@ class MeshFederation implements Federation {
   }
 }
 
-/** A beacon that carries a run carries the one that it names. */
-function judgeBeacon(data: Uint8Array): Verdict<Beacon> {
+/** A beacon is of the peer that it names, and one that carries a run carries the one that it names. */
+function judgeBeacon(data: Uint8Array, author: PeerId): Verdict<Beacon> {
   try {
     const beacon = decode(data, beaconSchema, maxBeaconBytes)
+    if (beacon.peer !== author.toString()) return { verdict: 'reject', code: 'wrong_author' }
     if (beacon.document !== null && openRun(beacon.document).id !== beacon.run.toString()) {
       return { verdict: 'reject', code: 'wrong_cid' }
     }

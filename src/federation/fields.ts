@@ -1,3 +1,4 @@
+import { peerIdFromString } from '@libp2p/peer-id'
 import { CID } from 'multiformats/cid'
 import { z } from 'zod'
 import { codecs, hashes } from '../lib/index.ts'
@@ -16,8 +17,11 @@ export const cidField = z.custom<CID>((value) => {
   )
 }, 'must be a CID of version 1 with BLAKE3')
 
-/** A peer id of an Ed25519 key in base58btc. */
-export const peerField = z.string().regex(/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/, 'must be an Ed25519 peer id')
+/** A peer id of an Ed25519 key in base58btc. Not all text of that form is one, and code behind the schema relies on it. */
+export const peerField = z
+  .string()
+  .regex(/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/, { error: 'must be an Ed25519 peer id', abort: true })
+  .refine(isPeerId, 'must be an Ed25519 peer id')
 
 export const roundField = z.int().min(1).max(1_000_000)
 export const attemptField = z.int().min(0).max(1_000)
@@ -33,3 +37,11 @@ export const bytesField = (most: number) =>
 
 /** A signed document within another; what it may hold is checked when it is opened. */
 export const documentField = bytesField(maxStatementBytes)
+
+function isPeerId(text: string): boolean {
+  try {
+    return peerIdFromString(text).toString() === text
+  } catch {
+    return false
+  }
+}

@@ -258,13 +258,17 @@ export function createReconnector(
   }
 }
 
-/** Without the trailing `/p2p/` of the peer itself, which is kept beside it. */
-function bare(address: Multiaddr): string {
+/**
+ * Without the trailing `/p2p/` of the peer itself, which is kept beside it. Cut as text: an address from the DHT may have
+ * a host name with a slash in it, which no parser takes a second time, and nobody would catch what that throws.
+ */
+export function bare(address: Multiaddr): string {
+  const text = address.toString()
   const parts = address.getComponents()
   const last = parts.at(-1)
-  return last?.name === 'p2p' && parts.at(-2)?.name !== 'p2p-circuit'
-    ? address.decapsulate(`/p2p/${last.value}`).toString()
-    : address.toString()
+  if (last?.name !== 'p2p' || parts.at(-2)?.name === 'p2p-circuit') return text
+  const own = `/p2p/${last.value}`
+  return text.endsWith(own) ? text.slice(0, -own.length) : text
 }
 
 function peerIdOfAddress(address: Multiaddr): PeerId | undefined {

@@ -92,6 +92,31 @@ export async function startPeer(options: PeerOptions = {}): Promise<MeshPeer> {
   return { name: identity.peerId.toString(), identity, network, content, federation, events, dataDir, stop }
 }
 
+/** A peer of the mesh that has no federation: what it says is for the test to say. */
+export async function startLiar(): Promise<{
+  readonly name: string
+  readonly identity: Identity
+  readonly network: Network
+}> {
+  const identity = createIdentity()
+  const network = await createNetwork(
+    { identity, logger: silentLogger, metrics: silentMetrics, clock: systemClock, mesh },
+    {
+      preset: 'test',
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      announce: [],
+      bootstrap: [],
+      mdns: false,
+      relay: { server: false, client: false },
+      role: 'peer',
+      maxConnections: 50,
+    },
+  )
+  await network.start()
+  cleanups.push(() => network.stop())
+  return { name: identity.peerId.toString(), identity, network }
+}
+
 export function temporaryFolder(): string {
   const path = mkdtempSync(join(tmpdir(), 'owm-rounds-'))
   cleanups.push(() => rmSync(path, { recursive: true, force: true }))
