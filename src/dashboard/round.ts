@@ -17,9 +17,9 @@ const maxTrainers = 12
 export function renderRound(state: PageState): Markup {
   const { run } = state
   const title =
-    run === null || run.status === 'finished'
+    run === null
       ? html`Round`
-      : html`Round ${run.round} <small>of ${run.totalRounds}</small>`
+      : html`Round ${Math.min(run.round, run.totalRounds)} <small>of ${run.totalRounds}${run.status === 'finished' && ', the last: the run is finished'}</small>`
   return html`<section id="round" class="panel" aria-labelledby="round-title">
 <h2 id="round-title">${title}</h2>
 ${run === null ? html`<p class="empty">No run is under way in this mesh. Start one with <code>owm train start</code>.</p>` : renderRun(state, run)}
@@ -27,40 +27,43 @@ ${run === null ? html`<p class="empty">No run is under way in this mesh. Start o
 }
 
 function renderRun(state: PageState, run: NonNullable<PageState['run']>): Markup {
-  if (run.status === 'finished') {
-    return html`<p class="empty">All ${run.totalRounds} rounds are certified. The run is finished.</p>`
-  }
-  const now = phases.findIndex(({ phase }) => phase === run.phase)
+  // A run that is over keeps showing its last round, in the same room.
+  const last = run.status === 'finished' ? state.rounds[0] : undefined
+  const now = last === undefined ? phases.findIndex(({ phase }) => phase === run.phase) : phases.length
+  const leader = last?.leader ?? run.leader
+  const committee = last?.committee ?? run.committee
   const stands =
     run.status === 'stalled'
       ? 'Too few peers answer; the round goes on when they are back.'
       : run.status === 'waiting'
         ? 'Waiting for enough trainers.'
         : ''
-  const roster = [...run.roster].sort((a, b) => Number(b === state.self) - Number(a === state.self) || (a < b ? -1 : 1))
+  const roster = [...(last?.trainers ?? run.roster)].sort(
+    (a, b) => Number(b === state.self) - Number(a === state.self) || (a < b ? -1 : 1),
+  )
   const hidden = Math.max(0, roster.length - maxTrainers)
   return html`<ol class="phases">${phases.map(
     ({ name }, i) =>
       html`<li class="${i < now ? 'past' : i === now ? 'now' : 'ahead'}"${i === now && html` aria-current="step"`}>${name}</li>`,
   )}</ol>
 <dl class="facts">
-<div><dt>Leader</dt><dd>${peerName(state, run.leader)}</dd></div>
-<div><dt>Committee</dt><dd>${run.committee.length === 0 ? '–' : join(run.committee.map((id) => peerName(state, id)))}</dd></div>
+<div><dt>Leader</dt><dd>${peerName(state, leader)}</dd></div>
+<div><dt>Committee</dt><dd>${committee.length === 0 ? '–' : join(committee.map((id) => peerName(state, id)))}</dd></div>
 </dl>
 ${stands !== '' && html`<p class="note">${stands}</p>`}
 <table class="trainers"><caption class="unseen">Trainers of this round</caption>
 <thead><tr><th scope="col">Trainer</th><th scope="col" class="number">Step</th><th scope="col" class="number">Loss</th><th scope="col" class="end">Update</th></tr></thead>
-<tbody>${roster.slice(0, maxTrainers).map((id) => renderTrainer(state, id))}</tbody></table>
+<tbody>${roster.slice(0, maxTrainers).map((id) => renderTrainer(state, id, last !== undefined))}</tbody></table>
 ${hidden > 0 && html`<p class="note">and ${count(hidden)} more trainers</p>`}`
 }
 
-function renderTrainer(state: PageState, id: string): Markup {
+function renderTrainer(state: PageState, id: string, certified: boolean): Markup {
   const progress = state.progress.get(id)
   const live = state.nodes.find((node) => node.id === id)?.live ?? true
   return html`<tr id="trainer-${id}"><th scope="row">${peerName(state, id)}</th>
 <td class="number">${progress?.step == null ? '–' : count(progress.step)}</td>
 <td class="number">${bits(progress?.lossBitsPerByte ?? null, 2)}</td>
-<td class="end">${standing(progress, live)}</td></tr>`
+<td class="end">${certified ? html`<span class="mark in">in</span>` : standing(progress, live)}</td></tr>`
 }
 
 function standing(progress: TrainerProgress | undefined, live: boolean): Markup {
