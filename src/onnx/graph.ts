@@ -65,6 +65,7 @@ const maxElements = 1 << 28
 /** `prefix` keeps a loop body's names apart from those around it. */
 export function createGraphBuilder(name: string, prefix = ''): GraphBuilder {
   const taken = new Set<string>()
+  const takenByNodes = new Set<string>()
   const inputs: Value[] = []
   const outputs: { readonly name: string; readonly value: Value }[] = []
   const initializers = new Map<string, Tensor>()
@@ -132,7 +133,11 @@ export function createGraphBuilder(name: string, prefix = ''): GraphBuilder {
       const results = Array.from({ length: count }, (_, at) =>
         define(freeName(count === 1 ? label : `${label}_${at}`), typed[at]!),
       )
-      steps.push({ op, name: prefix + label, inputs: operands, outputs: results, attributes })
+      // Nodes have names of their own, which the runtime wants to be different too.
+      let nodeName = prefix + label
+      for (let at = steps.length; takenByNodes.has(nodeName); at++) nodeName = `${prefix}${label}_node_${at}`
+      takenByNodes.add(nodeName)
+      steps.push({ op, name: nodeName, inputs: operands, outputs: results, attributes })
       return results
     },
     cast: (value, type) => (value.type === type ? value : builder.op('Cast', [value], { to: elementTypes[type] })),

@@ -5,56 +5,9 @@
  */
 import { OwmError } from '../lib/index.ts'
 import { broadcast, divide, multiply } from './dimensions.ts'
-import type { Dimension, ElementType, Graph } from './model.ts'
-
-/** Type and shape, and, of small integer vectors such as shapes, the content where it is known. */
-export interface Typed {
-  readonly type: ElementType
-  readonly shape: readonly Dimension[]
-  readonly known?: readonly Dimension[] | undefined
-}
-
-interface AttributeForms {
-  int: number
-  float: number
-  ints: readonly number[]
-  string: string
-  graph: Graph
-}
-type AttributeTable = Readonly<Record<string, keyof AttributeForms>>
-type Attributes<T extends AttributeTable> = { readonly [K in keyof T]?: AttributeForms[T[K]] | undefined }
-
-interface Operator<T extends AttributeTable> {
-  readonly attributes: T
-  /** The outputs, of which `count` are asked for. Throws where inputs do not fit. */
-  readonly infer: (inputs: readonly (Typed | undefined)[], attributes: Attributes<T>, count: number) => readonly Typed[]
-}
-const operator = <const T extends AttributeTable>(attributes: T, infer: Operator<T>['infer']): Operator<T> => ({
-  attributes,
-  infer,
-})
-
-const need = (inputs: readonly (Typed | undefined)[], at: number): Typed => {
-  const input = inputs[at]
-  if (input === undefined) throw new OwmError('bad_graph', `Input ${at} is missing.`)
-  return input
-}
-const knownOf = (input: Typed): readonly Dimension[] => {
-  if (input.known === undefined) throw new OwmError('bad_graph', 'A shape or an axis depends on data.')
-  return input.known
-}
-const numbersOf = (input: Typed): number[] =>
-  knownOf(input).map((size) => {
-    if (typeof size === 'string') throw new OwmError('bad_graph', `The size ${size} is not known.`)
-    return size
-  })
-const axisOf = (axis: number, rank: number): number => {
-  const at = axis < 0 ? axis + rank : axis
-  if (!Number.isInteger(at) || at < 0 || at >= rank) {
-    throw new OwmError('bad_graph', `Axis ${axis} is outside a tensor of ${rank} axes.`)
-  }
-  return at
-}
+import type { Dimension, ElementType } from './model.ts'
+import { type Attributes, axisOf, knownOf, need, numbersOf, operator, sameTypes, type Typed } from './operator.ts'
+import { windowOperators } from './windows.ts'
 
 const same = operator({}, (inputs) => [{ type: need(inputs, 0).type, shape: need(inputs, 0).shape }])
 const sameOverAxis = operator({ axis: 'int' }, (inputs, { axis = -1 }) => {
@@ -62,13 +15,7 @@ const sameOverAxis = operator({ axis: 'int' }, (inputs, { axis = -1 }) => {
   axisOf(axis, shape.length)
   return [{ type, shape }]
 })
-const sameTypes = (inputs: readonly (Typed | undefined)[]): ElementType => {
-  const { type } = need(inputs, 0)
-  for (const input of inputs) {
-    if (input?.type !== type) throw new OwmError('bad_graph', `Inputs of types ${type} and ${input?.type}.`)
-  }
-  return type
-}
+const typeOnly = ({ type, shape }: Typed): Typed => ({ type, shape })
 const elementwise = (calculate?: (a: Dimension, b: Dimension) => Dimension | undefined) =>
   operator({}, (inputs) => {
     const [a, b] = [need(inputs, 0), need(inputs, 1)]
@@ -110,13 +57,32 @@ export const operators = {
   Min: elementwise(),
   Equal: comparison,
   Less: comparison,
+  LessOrEqual: comparison,
   Greater: comparison,
+  GreaterOrEqual: comparison,
   Where: operator({}, (inputs) => {
     const [condition, a, b] = [need(inputs, 0), need(inputs, 1), need(inputs, 2)]
     return [{ type: sameTypes([a, b]), shape: broadcast(condition.shape, a.shape, b.shape) }]
   }),
   Identity: same,
   Neg: same,
+  Abs: same,
+  Sign: same,
+  Erf: same,
+  Sin: same,
+  Cos: same,
+  Sigmoid: same,
+  Softplus: same,
+  LeakyRelu: operator({ alpha: 'float' }, (inputs) => [typeOnly(need(inputs, 0))]),
+  Gelu: operator({ approximate: 'string' }, (inputs) => [typeOnly(need(inputs, 0))]),
+  /** Lower and upper bound are scalars, either of which may be left out. */
+  Clip: operator({}, (inputs) => {
+    for (const bound of inputs.slice(1)) {
+      if (bound !== undefined && bound.shape.length > 0) throw new OwmError('bad_graph', 'A bound that is no scalar.')
+      if (bound !== undefined) sameTypes([need(inputs, 0), bound])
+    }
+    return [typeOnly(need(inputs, 0))]
+  }),
   Sqrt: same,
   Exp: same,
   Log: same,
@@ -139,6 +105,22 @@ export const operators = {
     const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2))
     return [{ type: sameTypes([a, b]), shape: [...batch, a.shape.at(-2)!, b.shape.at(-1)!] }]
   }),
+  Gemm: operator(
+    { alpha: 'float', beta: 'float', transA: 'int', transB: 'int' },
+    (inputs, { transA = 0, transB = 0 }) => {
+      const [a, b] = [need(inputs, 0), need(inputs, 1)]
+      if (a.shape.length !== 2 || b.shape.length !== 2) throw new OwmError('bad_graph', 'Gemm takes matrices.')
+      const [rows, inner] = transA === 0 ? [a.shape[0]!, a.shape[1]!] : [a.shape[1]!, a.shape[0]!]
+      const [height, columns] = transB === 0 ? [b.shape[0]!, b.shape[1]!] : [b.shape[1]!, b.shape[0]!]
+      if (inner !== height) throw new OwmError('bad_graph', `Sums over ${inner} and ${height} elements.`)
+      const shape = [rows, columns]
+      const [added] = inputs.slice(2, 3)
+      if (added !== undefined && broadcast(added.shape, shape).join() !== shape.join()) {
+        throw new OwmError('bad_graph', `[${added.shape.join(', ')}] does not fit [${shape.join(', ')}].`)
+      }
+      return [{ type: sameTypes([a, b, ...(added === undefined ? [] : [added])]), shape }]
+    },
+  ),
   LayerNormalization: operator({ axis: 'int', epsilon: 'float' }, (inputs, { axis = -1 }, count) => {
     const { type, shape } = need(inputs, 0)
     const from = axisOf(axis, shape.length)
@@ -150,6 +132,9 @@ export const operators = {
   ReduceSum: reduction,
   ReduceMean: reduction,
   ReduceMax: reduction,
+  ReduceMin: reduction,
+  ReduceSumSquare: reduction,
+  ReduceL2: reduction,
   Shape: operator({ start: 'int', end: 'int' }, (inputs, { start = 0, end }) => {
     const known = need(inputs, 0).shape.slice(start, end)
     return [{ type: 'int64', shape: [known.length], known }]
@@ -191,6 +176,30 @@ export const operators = {
       throw new OwmError('bad_graph', `[${order.join(', ')}] does not order the axes of [${shape.join(', ')}].`)
     }
     return [{ type, shape: order.map((axis) => shape[axisOf(axis, shape.length)]!) }]
+  }),
+  Flatten: operator({ axis: 'int' }, (inputs, { axis = 1 }) => {
+    const { type, shape } = need(inputs, 0)
+    const at = axis < 0 ? axis + shape.length : axis
+    if (at < 0 || at > shape.length) throw new OwmError('bad_graph', `Axis ${axis} is outside.`)
+    return [{ type, shape: [multiply(shape.slice(0, at)), multiply(shape.slice(at))] }]
+  }),
+  /** With a constant; negative pads cut off. */
+  Pad: operator({ mode: 'string' }, (inputs, { mode = 'constant' }) => {
+    const { type, shape } = need(inputs, 0)
+    const pads = numbersOf(need(inputs, 1))
+    const axes = inputs[3] === undefined ? shape.map((_, axis) => axis) : numbersOf(inputs[3])
+    if (mode !== 'constant' || pads.length !== 2 * axes.length) throw new OwmError('bad_graph', 'A pad of this kind.')
+    const padded = [...shape]
+    axes.forEach((axis, index) => {
+      const at = axisOf(axis, shape.length)
+      const [before, after] = [pads[index]!, pads[index + axes.length]!]
+      const size = shape[at]!
+      if (before === 0 && after === 0) return
+      if (typeof size === 'string') throw new OwmError('bad_graph', `A pad of the size ${size}, which is not known.`)
+      if (size + before + after < 0) throw new OwmError('bad_graph', 'A pad that cuts off more than there is.')
+      padded[at] = size + before + after
+    })
+    return [{ type, shape: padded }]
   }),
   Expand: operator({}, (inputs) => {
     const { type, shape } = need(inputs, 0)
@@ -252,6 +261,7 @@ export const operators = {
     }
     return [{ type: data.type, shape: data.shape }]
   }),
+  ...windowOperators,
   /** Loop-carried values alone; the body takes iteration and condition first and gives the condition first. */
   Loop: operator({ body: 'graph' }, (inputs, { body }) => {
     if (body === undefined) throw new OwmError('bad_graph', 'A loop without a body.')
@@ -266,6 +276,7 @@ export const operators = {
   }),
 } as const
 
+export type { Typed }
 export type OperatorName = keyof typeof operators
 export type AttributesOf<K extends OperatorName> = Attributes<(typeof operators)[K]['attributes']>
 

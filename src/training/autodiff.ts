@@ -1,6 +1,10 @@
 import { OwmError } from '../lib/index.ts'
 import type { GraphBuilder, Value } from '../onnx/index.ts'
-import { type RuleTable, rules as standardRules } from './rules.ts'
+import { rules as standardRules } from './rules/index.ts'
+import type { RuleTable } from './rules/rule.ts'
+
+/** Gradients flow through numbers; an index, a shape or a condition has none, whatever it was made from. */
+const differentiable: ReadonlySet<string> = new Set(['float32', 'float64'])
 
 /**
  * Reverse-mode differentiation (Linnainmaa 1970): walks the graph once from its end, hands each node's output
@@ -20,7 +24,7 @@ export function appendGradients(
   const moving = new Set(wanted.map(({ name }) => name))
   for (const step of steps) {
     if (step.inputs.some((value) => value !== undefined && moving.has(value.name))) {
-      for (const { name } of step.outputs) moving.add(name)
+      for (const { name, type } of step.outputs) if (differentiable.has(type)) moving.add(name)
     }
   }
   const gradients = new Map<string, Value>([[seed.value.name, seed.gradient]])
@@ -28,12 +32,17 @@ export function appendGradients(
     const given = step.outputs.map(({ name }) => gradients.get(name))
     const dy = given[0] ?? given.find((gradient) => gradient !== undefined)
     if (dy === undefined) continue
+    const rulesOfOp = rules[step.op]
+    const missing = (what: string, input: number): OwmError => {
+      const message = `${step.op} (node ${step.name}) has no gradient rule for its ${what}.`
+      return new OwmError('no_gradient', message, { op: step.op, node: step.name, input })
+    }
     step.inputs.forEach((value, at) => {
       if (value === undefined || !moving.has(value.name)) return
-      const rule = rules[step.op]?.[at]
-      if (rule === undefined) {
-        const message = `${step.op} (node ${step.name}) has no gradient rule for its input ${at}.`
-        throw new OwmError('no_gradient', message, { op: step.op, node: step.name, input: at })
+      const rule = typeof rulesOfOp === 'function' ? rulesOfOp(at) : rulesOfOp?.[at]
+      if (rule === undefined) throw missing(`input ${at}`, at)
+      if (step.op !== 'Split' && given.some((gradient, output) => output > 0 && gradient !== undefined)) {
+        throw missing('outputs after the first', at)
       }
       const gradient = rule({ g, step, dy, gradients: given })
       const before = gradients.get(value.name)

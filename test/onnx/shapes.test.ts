@@ -53,6 +53,44 @@ const uses: Record<string, (g: GraphBuilder, v: Record<'a' | 'b' | 'row' | 'ids'
   gather: (g, { b, ids }) => g.op('Gather', [b, ids], { axis: 0 }),
   gatherInner: (g, { a, ids }) => g.op('Gather', [a, ids], { axis: 2 }),
   elements: (g, { b, ids }) => g.op('GatherElements', [b, ids], { axis: 0 }),
+  bounds: (g, { a, row }) => {
+    const less = g.cast(g.op('LessOrEqual', [a, row]), 'float32')
+    return g.op('Clip', [
+      g.op('Add', [less, g.cast(g.op('GreaterOrEqual', [a, row]), 'float32')]),
+      g.scalar('float32', 1),
+    ])
+  },
+  activations: (g, { a }) =>
+    (['Abs', 'Sign', 'Erf', 'Sin', 'Cos', 'Sigmoid', 'Softplus', 'LeakyRelu', 'Gelu'] as const).reduce(
+      (x, op) => g.op(op, [x]),
+      a,
+    ),
+  gemm: (g, { b, row }) => g.op('Gemm', [b, b, g.op('Unsqueeze', [row, g.integers([1])])], { transB: 1 }),
+  least: (g, { a }) => g.op('ReduceMin', [a, g.integers([1])], { keepdims: 0 }),
+  squares: (g, { a }) => g.op('ReduceL2', [g.op('ReduceSumSquare', [a, g.integers([1])]), g.integers([2])]),
+  flatten: (g, { a }) => g.op('Flatten', [a], { axis: -1 }),
+  pad: (g, { a }) => g.op('Pad', [a, g.integers([1, -1, 2, 0]), undefined, g.integers([1, -1])]),
+  convolution: (g, { a }) =>
+    g.op('Conv', [a, g.constant('float32', [6, 1, 2], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])], {
+      group: 3,
+      strides: [2],
+      dilations: [3],
+      pads: [1, 2],
+    }),
+  transposedConvolution: (g, { a }) =>
+    g.op('ConvTranspose', [a, g.constant('float32', [3, 1, 2], [1, 2, 3, 4, 5, 6])], {
+      group: 3,
+      strides: [3],
+      pads: [1, 0],
+      output_padding: [2],
+    }),
+  maximum: (g, { a }) =>
+    g.cast(g.ops('MaxPool', [a], { kernel_shape: [2], strides: [3], pads: [0, 1], ceil_mode: 1 }, 2)[1]!, 'float32'),
+  averages: (g, { a }) => g.op('GlobalAveragePool', [g.op('AveragePool', [a], { kernel_shape: [3], pads: [1, 1] })]),
+  unpool: (g, { a }) => {
+    const [values, indices] = g.ops('MaxPool', [a], { kernel_shape: [2], strides: [2] }, 2)
+    return g.op('MaxUnpool', [values!, indices!, g.integers([2, 3, 4])], { kernel_shape: [2], strides: [2] })
+  },
   scatter: (g, { b, ids }) => {
     const updates = g.op('Expand', [g.scalar('float32', 1), g.integers([2, 3])])
     return g.op('ScatterElements', [b, ids, updates], { axis: 0, reduction: 'add' })

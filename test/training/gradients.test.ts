@@ -1,35 +1,14 @@
 /** Every gradient rule against central differences in float64. */
 import * as assert from 'uvu/assert'
 import type { OwmError } from '../../src/lib/index.ts'
-import {
-  createGraphBuilder,
-  createRandom,
-  elementCount,
-  encodeModel,
-  type GraphBuilder,
-  openSession,
-  type RuntimeTensor,
-  type Session,
-  staticShape,
-  type Value,
-} from '../../src/onnx/index.ts'
+import { createGraphBuilder, createRandom, type GraphBuilder, type Value } from '../../src/onnx/index.ts'
 import { appendGradients } from '../../src/training/autodiff.ts'
-import { rules } from '../../src/training/rules.ts'
+import { rules } from '../../src/training/rules/index.ts'
 import { suite } from '../suite.ts'
+import { type Check, checkGradients } from './gradient-check.ts'
 
 const test = suite('gradient rules')
 
-/** Of central differences with this step, in float64: their error is about its square. */
-const difference = 1e-4
-const tolerance = 1e-6
-
-interface Check {
-  /** Shapes of what is differentiated by. */
-  readonly shapes: readonly (readonly number[])[]
-  /** Keeps clear of where a function is not smooth, or not defined. */
-  readonly from?: number
-  readonly use: (g: GraphBuilder, ...inputs: Value[]) => Value
-}
 const f64 = (g: GraphBuilder, value: number): Value => g.scalar('float64', value)
 
 /** At least one for each operator that has a rule, named by it first. */
@@ -119,6 +98,110 @@ const checks: Record<string, Check> = {
     shapes: [[5, 3]],
     use: (g, table) => g.op('Gather', [table, g.constant('int32', [2, 3], [0, 2, 2, 4, 2, 0])], { axis: 0 }),
   },
+  Pow: {
+    shapes: [[2, 3], [3]],
+    from: 0.5,
+    use: (g, x, p) => g.op('Pow', [x, p]),
+  },
+  'Pow to a whole number, of negative numbers too': { shapes: [[5]], use: (g, x) => g.op('Pow', [x, f64(g, 3)]) },
+  'Max and Min with broadcasting': {
+    shapes: [[3, 4], [4]],
+    spaced: true,
+    use: (g, a, b) => g.op('Min', [g.op('Max', [a, b]), g.op('Mul', [b, f64(g, -1.3)])]),
+  },
+  Abs: { shapes: [[6]], spaced: true, use: (g, x) => g.op('Abs', [x]) },
+  Reciprocal: { shapes: [[4]], from: 0.5, use: (g, x) => g.op('Reciprocal', [x]) },
+  'Sin and Cos': { shapes: [[4]], use: (g, x) => g.op('Sin', [g.op('Cos', [x])]) },
+  Erf: { shapes: [[5]], use: (g, x) => g.op('Erf', [x]) },
+  Sigmoid: { shapes: [[5]], use: (g, x) => g.op('Sigmoid', [x]) },
+  Softplus: { shapes: [[5]], use: (g, x) => g.op('Softplus', [x]) },
+  LeakyRelu: { shapes: [[6]], spaced: true, use: (g, x) => g.op('LeakyRelu', [x], { alpha: 0.25 }) },
+  Gelu: { shapes: [[5]], use: (g, x) => g.op('Gelu', [x]) },
+  'Gelu by tanh': { shapes: [[5]], use: (g, x) => g.op('Gelu', [x], { approximate: 'tanh' }) },
+  'Clip on both sides': { shapes: [[8]], spaced: true, use: (g, x) => g.op('Clip', [x, f64(g, -0.4), f64(g, 0.5)]) },
+  'Clip on one side': { shapes: [[8]], spaced: true, use: (g, x) => g.op('Clip', [x, undefined, f64(g, 0.5)]) },
+  'Cast to its own type': { shapes: [[3]], use: (g, x) => g.op('Cast', [x], { to: 11 }) },
+  ReduceSumSquare: { shapes: [[2, 3]], use: (g, x) => g.op('ReduceSumSquare', [x, g.integers([1])], { keepdims: 0 }) },
+  ReduceL2: { shapes: [[2, 3]], from: 0.5, use: (g, x) => g.op('ReduceL2', [x, g.integers([0])], { keepdims: 0 }) },
+  'ReduceMax, axes dropped': {
+    shapes: [[2, 3, 2]],
+    spaced: true,
+    use: (g, x) => g.op('ReduceMax', [x, g.integers([1])], { keepdims: 0 }),
+  },
+  'ReduceMin of all': { shapes: [[2, 3]], spaced: true, use: (g, x) => g.op('ReduceMin', [x], { keepdims: 0 }) },
+  'Softmax and LogSoftmax along another axis': {
+    shapes: [[3, 2, 2]],
+    use: (g, x) => g.op('LogSoftmax', [g.op('Softmax', [x], { axis: 0 })], { axis: 1 }),
+  },
+  'LayerNormalization over two axes': {
+    shapes: [
+      [2, 3, 2],
+      [3, 2],
+    ],
+    use: (g, x, scale) => g.op('LayerNormalization', [x, scale], { axis: 1, epsilon: 1e-5 }),
+  },
+  Flatten: { shapes: [[2, 3, 2]], use: (g, x) => g.op('Flatten', [x], { axis: 2 }) },
+  Expand: { shapes: [[3, 1]], use: (g, x) => g.op('Expand', [x, g.integers([2, 3, 4])]) },
+  'Concat of three': {
+    shapes: [
+      [2, 1],
+      [2, 3],
+      [2, 2],
+    ],
+    use: (g, ...parts) => g.op('Concat', parts, { axis: -1 }),
+  },
+  'Split, of which one part is not used': {
+    shapes: [[2, 6]],
+    use: (g, x) => {
+      const [a, , b] = g.ops('Split', [x, g.integers([2, 1, 3])], { axis: 1 }, 3)
+      return g.op('Concat', [b!, g.op('Mul', [a!, a!])], { axis: 1 })
+    },
+  },
+  'Slice with a step, and backwards': {
+    shapes: [[5, 4]],
+    use: (g, x) =>
+      g.op('Slice', [x, g.integers([1, -1]), g.integers([5, -9]), g.integers([0, 1]), g.integers([2, -1])]),
+  },
+  'Pad, and cutting off': { shapes: [[3, 4]], use: (g, x) => g.op('Pad', [x, g.integers([1, -1, 0, 2])]) },
+  'Gather along an inner axis, some twice': {
+    shapes: [[2, 3, 2]],
+    use: (g, x) => g.op('Gather', [x, g.constant('int64', [2, 2], [2, 0, 0, 1])], { axis: 1 }),
+  },
+  GatherElements: {
+    shapes: [[3, 4]],
+    use: (g, x) => g.op('GatherElements', [x, g.constant('int64', [3, 2], [3, 3, 0, 1, 2, 2])], { axis: 1 }),
+  },
+  GlobalAveragePool: { shapes: [[2, 3, 2, 2]], use: (g, x) => g.op('GlobalAveragePool', [x]) },
+  'AveragePool whose pads do not count': {
+    shapes: [[1, 2, 5]],
+    use: (g, x) => g.op('AveragePool', [x], { kernel_shape: [3], strides: [2], pads: [1, 0] }),
+  },
+  'Conv, ConvTranspose, MaxPool one after the other': {
+    shapes: [
+      [1, 2, 6, 6],
+      [3, 2, 3, 3],
+      [3, 2, 2, 2],
+    ],
+    spaced: true,
+    use: (g, x, down, up) => {
+      const narrow = g.op('Conv', [x, down], { pads: [1, 1, 1, 1] })
+      return g.op('ConvTranspose', [g.op('MaxPool', [narrow], { kernel_shape: [2, 2], strides: [2, 2] }), up])
+    },
+  },
+  'a rotary position and a root mean square norm': {
+    shapes: [[3, 4], [4]],
+    use: (g, x, scale) => {
+      const mean = g.op('ReduceMean', [g.op('Mul', [x, x]), g.integers([-1])], { keepdims: 1 })
+      const normal = g.op('Mul', [g.op('Div', [x, g.op('Sqrt', [g.op('Add', [mean, f64(g, 1e-5)])])]), scale])
+      const [a, b] = g.ops('Split', [normal, g.integers([2, 2])], { axis: -1 }, 2)
+      const turned = g.op('Concat', [g.op('Neg', [b!]), a!], { axis: -1 })
+      return g.op('Add', [g.op('Mul', [normal, f64(g, 0.8)]), g.op('Mul', [turned, f64(g, 0.6)])])
+    },
+  },
+  'Gemm with a bias of one row': {
+    shapes: [[3, 4], [4, 2], [2]],
+    use: (g, a, b, c) => g.op('Gemm', [a, b, c], { alpha: 0.5, beta: 2 }),
+  },
   'Mul, MatMul, Softmax: an attention head': {
     shapes: [
       [4, 3],
@@ -136,59 +219,7 @@ const checks: Record<string, Check> = {
 }
 
 for (const [title, check] of Object.entries(checks)) {
-  test(title, async () => {
-    const random = createRandom(title.length)
-    const g = createGraphBuilder('check')
-    const inputs = check.shapes.map((shape, at) => g.input(`x${at}`, 'float64', shape))
-    const result = check.use(g, ...inputs)
-    // A random weighting of the result, so that no error cancels out in the sum.
-    const weights = g.input('weights', 'float64', result.shape)
-    const axes = result.shape.map((_, axis) => axis)
-    const loss = g.op('ReduceSum', [g.op('Mul', [result, weights]), g.integers(axes)], { keepdims: 0 })
-    appendGradients(g, { value: loss, gradient: f64(g, 1) }, inputs).forEach((gradient, at) => {
-      assert.equal(gradient.shape, check.shapes[at])
-      g.output(`d${at}`, gradient)
-    })
-    g.output('loss', loss)
-    const session = await openSession(encodeModel(g.model()), { threads: 1 })
-    const draw = (shape: readonly number[]): RuntimeTensor => ({
-      type: 'float64',
-      shape,
-      data: Float64Array.from({ length: elementCount(shape) }, () => (check.from ?? -1) + random.unit() * 2),
-    })
-    const feeds: Record<string, RuntimeTensor> = { weights: draw(staticShape(result.shape)) }
-    check.shapes.forEach((shape, at) => {
-      feeds[`x${at}`] = draw(shape)
-    })
-    const gradients = await session.run(feeds)
-    for (const at of check.shapes.keys()) await compare(session, feeds, `x${at}`, gradients[`d${at}`]!)
-    await session.release()
-  })
-}
-
-async function compare(
-  session: Session,
-  feeds: Record<string, RuntimeTensor>,
-  name: string,
-  gradient: RuntimeTensor,
-): Promise<void> {
-  const values = feeds[name]!.data as Float64Array
-  const lossAt = async (index: number, change: number): Promise<number> => {
-    const data = values.slice()
-    data[index]! += change
-    return Number((await session.run({ ...feeds, [name]: { ...feeds[name]!, data } }))['loss']!.data[0])
-  }
-  for (const index of values.keys()) {
-    // Four points: the error falls with the fourth power of the step.
-    const near = (await lossAt(index, difference)) - (await lossAt(index, -difference))
-    const far = (await lossAt(index, 2 * difference)) - (await lossAt(index, -2 * difference))
-    const expected = (8 * near - far) / (12 * difference)
-    const actual = Number(gradient.data[index])
-    assert.ok(
-      Math.abs(actual - expected) <= tolerance * Math.max(1, Math.abs(expected)),
-      `${name}[${index}]: ${actual}, not ${expected}`,
-    )
-  }
+  test(title, () => checkGradients(check, createRandom(title.length)))
 }
 
 test('no rule is without a check', () => {
@@ -202,13 +233,13 @@ test('no rule is without a check', () => {
 test('an operator without a rule is named, with its node', () => {
   const g = createGraphBuilder('none')
   const x = g.input('x', 'float64', [3])
-  const y = g.ops('Reciprocal', [x], {}, 1, 'the_node')[0]!
+  const y = g.ops('Sign', [x], {}, 1, 'the_node')[0]!
   try {
     appendGradients(g, { value: y, gradient: y }, [x])
     assert.unreachable()
   } catch (error) {
     assert.is((error as OwmError).code, 'no_gradient')
-    assert.equal((error as OwmError).details, { op: 'Reciprocal', node: 'the_node', input: 0 })
+    assert.equal((error as OwmError).details, { op: 'Sign', node: 'the_node', input: 0 })
   }
 })
 
