@@ -26,7 +26,9 @@ export function renderMesh(state: PageState): Markup {
       html`<line class="link" data-to="${node.id}" x1="${centre.x}" y1="${centre.y}" x2="${place.x}" y2="${place.y}"/>`,
     ]
   })
-  const nodes = state.nodes.map((node) => renderNode(node, places.get(node.id) ?? { x: 0, y: 0 }, labelled))
+  const nodes = state.nodes.map((node) =>
+    renderNode(node, places.get(node.id) ?? { x: 0, y: 0 }, labelled, isTriangle(state.nodes)),
+  )
   return html`<section id="mesh" class="panel" aria-labelledby="mesh-title">
 <h2 id="mesh-title">The mesh <small>${plural(state.livePeers, 'peer')}</small></h2>
 <svg class="mesh" viewBox="0 0 ${width} ${height}" role="img" aria-label="${describe(state)}" data-self="${state.self ?? ''}" data-leader="${state.run?.leader ?? ''}">
@@ -42,14 +44,20 @@ ${state.hiddenNodes > 0 && html`<li>and ${plural(state.hiddenNodes, 'more peer')
 </section>`
 }
 
-function renderNode(node: NodeState, { x, y }: Place, labelled: boolean): Markup {
+function renderNode(node: NodeState, { x, y }: Place, labelled: boolean, triangle: boolean): Markup {
   const look = node.live ? node.role : 'missing'
+  // At the top of a triangle the name stands above, clear of the lines.
+  const below = node.self || node.role === 'leader' ? 27 : 22
   const named = labelled || node.self || node.role === 'leader'
   return html`<g class="node${node.self ? ' self' : ''}" id="node-${node.id}" data-node="${node.id}" data-x="${x}" data-y="${y}" transform="translate(${x} ${y})">
 <title>${titleOf(node)}</title>
 ${node.live && node.role === 'leader' && html`<circle class="halo" r="13"/>`}<circle class="dot ${look}" r="${node.self ? 8 : 6.5}"/>
-${named && html`<text y="${node.self || node.role === 'leader' ? 27 : 22}">${shortPeer(node.id)}</text>`}
+${named && html`<text y="${triangle && node.self ? -20 : below}">${shortPeer(node.id)}</text>`}
 </g>`
+}
+
+function isTriangle(nodes: readonly NodeState[]): boolean {
+  return nodes.length === 3 && nodes.some((node) => node.self)
 }
 
 function titleOf(node: NodeState): string {
@@ -83,7 +91,7 @@ function placeNodes(nodes: readonly NodeState[]): Map<string, Place> {
   const places = new Map<string, Place>()
   const others = nodes.filter((node) => !node.self).sort((a, b) => (a.id < b.id ? -1 : 1))
   const middle = { x: width / 2, y: height / 2 - 6 }
-  const triangle = others.length === 2
+  const triangle = isTriangle(nodes)
   const own = triangle ? { x: middle.x, y: 56 } : middle
   for (const node of nodes) if (node.self) places.set(node.id, own)
   const rings = Math.max(1, Math.ceil(others.length / ringCapacity))
