@@ -35,5 +35,10 @@ export interface ContentStore extends Startable {
   ): Promise<Uint8Array>
   /** Whether all of it is here. */
   has(cid: CID): Promise<boolean>
+  /**
+   * Deletes these values, as far as they are here. Blocks that they share with the values in `keeping`, or with one that
+   * is being stored or read, stay.
+   */
+  remove(cids: readonly CID[], options: { readonly keeping: readonly CID[] }): Promise<void>
   stat(): Promise<{ readonly blocks: number; readonly bytes: number }>
 }

@@ -6,6 +6,7 @@ import type { Counter, Logger, Metrics } from '../observability/index.ts'
 import { type Blocks, diskBlocks, matches, memoryBlocks } from './blocks.ts'
 import { type Block, chunkBytes, chunkLength, cut, isBlake3, parseChunkList } from './chunks.ts'
 import { createExchange, type Exchange } from './exchange.ts'
+import { BlocksInUse } from './in-use.ts'
 import type { ContentStore } from './index.ts'
 
 /** A caller that gives no signal waits at most this long. */
@@ -38,6 +39,8 @@ class HeliaContentStore implements ContentStore {
   readonly #fetched: Counter
   readonly #makeExchange: () => Exchange
   #exchange: Exchange | undefined
+  readonly #inUse = new BlocksInUse()
+  #removal: Promise<void> = Promise.resolve()
   #shutdown = new AbortController()
   #opened = false
 
@@ -75,13 +78,18 @@ class HeliaContentStore implements ContentStore {
   async put(bytes: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<CID> {
     const { root, blocks } = cut(bytes)
     const list = blocks.length > 1 ? blocks.slice(0, -1) : blocks
-    await inParallel(list, parallelChunks, async (block) => {
-      options.signal?.throwIfAborted()
-      await this.#store(block)
-    })
-    // The list comes after its chunks, so that a root on disk means all of it is.
-    if (blocks.length > 1) for (const block of blocks.slice(-1)) await this.#store(block)
-    return root
+    const release = this.#inUse.use(blocks.map((block) => block.cid))
+    try {
+      await inParallel(list, parallelChunks, async (block) => {
+        options.signal?.throwIfAborted()
+        await this.#store(block)
+      })
+      // The list comes after its chunks, so that a root on disk means all of it is.
+      if (blocks.length > 1) for (const block of blocks.slice(-1)) await this.#store(block)
+      return root
+    } finally {
+      release()
+    }
   }
 
   async get(
@@ -94,6 +102,7 @@ class HeliaContentStore implements ContentStore {
       options.signal ?? withTimeout(defaultTimeoutMs, this.#shutdown.signal),
       this.#shutdown.signal,
     )
+    const releases = [this.#inUse.use([cid])]
     try {
       if (cid.code === codecs.raw) {
         const bytes = await this.#block(cid, Math.min(maxBytes, chunkBytes), from, signal)
@@ -102,6 +111,7 @@ class HeliaContentStore implements ContentStore {
       }
       const list = parseChunkList(await this.#block(cid, chunkBytes, from, signal))
       if (list.size > maxBytes) throw oversized(cid, list.size, maxBytes)
+      releases.push(this.#inUse.use(list.chunks))
       const value = new Uint8Array(list.size)
       await inParallel(
         list.chunks.map((chunk, index) => ({ chunk, index })),
@@ -116,6 +126,8 @@ class HeliaContentStore implements ContentStore {
       return value
     } catch (error) {
       throw typed(error, cid)
+    } finally {
+      for (const release of releases) release()
     }
   }
 
@@ -126,6 +138,36 @@ class HeliaContentStore implements ContentStore {
     if (root === undefined || !matches(cid, root)) return false
     for (const chunk of parseChunkList(root).chunks) if (!(await this.#blocks.has(chunk))) return false
     return true
+  }
+
+  remove(cids: readonly CID[], { keeping }: { readonly keeping: readonly CID[] }): Promise<void> {
+    const removal = this.#removal.then(() =>
+      this.#inUse.whileRemoving(async (isSpared) => {
+        const kept = new Set<string>()
+        for (const root of keeping) for (const block of await this.#reachable(root)) kept.add(block.toString())
+        for (const root of cids) {
+          // The root first: a value without its list is not taken for whole.
+          for (const block of await this.#reachable(root)) {
+            const stays = kept.has(block.toString()) || isSpared(block)
+            if (!stays && (await this.#blocks.has(block))) await this.#blocks.remove(block)
+          }
+        }
+      }),
+    )
+    this.#removal = removal.catch(() => undefined)
+    return removal
+  }
+
+  /** The root and the chunks that it names, as far as that can be told from what is here. */
+  async #reachable(root: CID): Promise<readonly CID[]> {
+    if (root.code !== codecs.dagCbor || !isBlake3(root)) return [root]
+    const bytes = await this.#blocks.read(root)
+    if (bytes === undefined || !matches(root, bytes)) return [root]
+    try {
+      return [root, ...parseChunkList(bytes).chunks]
+    } catch {
+      return [root]
+    }
   }
 
   async stat(): Promise<{ readonly blocks: number; readonly bytes: number }> {
@@ -191,8 +233,16 @@ function typed(error: unknown, cid: CID): unknown {
 
 async function inParallel<T>(items: readonly T[], width: number, work: (item: T) => Promise<void>): Promise<void> {
   const queue = items.values()
+  let failed = false
   const lanes = Array.from({ length: Math.min(width, items.length) }, async () => {
-    for (const item of queue) await work(item)
+    for (const item of queue) {
+      // With one lost the rest is of no use.
+      if (failed) return
+      await work(item).catch((error) => {
+        failed = true
+        throw error
+      })
+    }
   })
   await Promise.all(lanes)
 }
