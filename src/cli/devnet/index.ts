@@ -1,20 +1,6 @@
-import { type Command, InvalidArgumentError, Option } from 'commander'
-import { OwmError } from '../../lib/index.ts'
+import { type Command, Option } from 'commander'
 import { createTerminal } from '../terminal.ts'
-import type { Kill } from './report.ts'
-
-const maxPeers = 16
-const maxRounds = 1000
-
-export interface DevnetOptions {
-  readonly peers: number
-  readonly rounds: number
-  readonly exit: boolean
-  readonly data?: string
-  readonly kill?: Kill
-  readonly prompt: string
-  readonly json: boolean
-}
+import { type DevnetOptions, integerBetween, maxPeers, maxRounds, parseKill } from './options.ts'
 
 /** `owm devnet`: the whole idea on one machine, in a minute. */
 export function registerDevnet(program: Command): void {
@@ -49,30 +35,4 @@ every process and deletes what was made.
       const { runDevnet } = await import('./run.ts')
       await runDevnet(options, terminal)
     })
-}
-
-function integerBetween(low: number, high: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (!Number.isInteger(value) || value < low || value > high) {
-      throw new InvalidArgumentError(`Give a whole number from ${low} to ${high}.`)
-    }
-    return value
-  }
-}
-
-function parseKill(text: string): Kill {
-  const match = /^(leader|trainer)@([1-9]\d{0,3})$/.exec(text)
-  if (match === null) throw new InvalidArgumentError('Write leader@3 or trainer@3: whom to kill, and in which round.')
-  return { role: match[1] as Kill['role'], round: Number(match[2]) }
-}
-
-/** The kill must fall into a round there is, and leave a quorum. */
-export function checkKill(options: DevnetOptions): void {
-  if (options.kill === undefined) return
-  if (options.kill.round > options.rounds) {
-    throw new OwmError('bad_usage', `--kill names round ${options.kill.round}, and there are ${options.rounds}.`)
-  }
-  if (options.peers < 3)
-    throw new OwmError('bad_usage', `--kill needs at least 3 peers, so that a majority is left of them.`)
 }

@@ -8,7 +8,7 @@ import { defaultModel, heldOutText, ngramBitsPerByte, readText } from '../../tra
 import { short, type Terminal } from '../terminal.ts'
 import { makeFolder, removeFolder } from './folder.ts'
 import { follow } from './follow.ts'
-import { checkKill, type DevnetOptions } from './index.ts'
+import { checkKill, type DevnetOptions } from './options.ts'
 import { codeExtensions, installedPackages, partsOf, shareOut, type TextFolder } from './packages.ts'
 import type { PeerProcess } from './peer-process.ts'
 import { allConnected, freePort, startPeers } from './peers.ts'
