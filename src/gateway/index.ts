@@ -17,7 +17,7 @@
  */
 import type { Baselines } from '../dashboard/index.ts'
 import type { Federation } from '../federation/index.ts'
-import type { GenerateOptions } from '../inference/index.ts'
+import type { AnswerModel, GenerateOptions } from '../inference/index.ts'
 import type { Clock, Startable } from '../lib/index.ts'
 import type { Manifests } from '../manifests/index.ts'
 import type { Network } from '../network/index.ts'
@@ -25,21 +25,9 @@ import type { Logger, Metrics } from '../observability/index.ts'
 import type { GatewayLimits } from './limits.ts'
 
 export type { Baselines } from '../dashboard/index.ts'
+export type { AnswerModel } from '../inference/index.ts'
 export { createGateway } from './gateway.ts'
 export { defaultLimits, type GatewayLimits } from './limits.ts'
-
-/** A model that can be asked now: the newest certified checkpoint of a name. */
-export interface AnswerModel {
-  readonly id: string
-  /** CID of the checkpoint's manifest. */
-  readonly checkpoint: string
-  readonly run: string
-  readonly round: number
-  /** Bytes of text seen at once. */
-  readonly contextTokens: number
-  readonly certifiedMs: number
-  readonly signatures: number
-}
 
 /** What generates. Wired over `inference/` by the composition root. */
 export interface Answerer {

@@ -32,17 +32,22 @@ export interface AnswerStream {
   readonly tokens: AsyncIterable<Uint8Array>
 }
 
+/** A model that can be asked now: the newest certified checkpoint of a name. */
+export interface AnswerModel {
+  readonly id: string
+  /** CID of the checkpoint's manifest. */
+  readonly checkpoint: string
+  readonly run: string
+  readonly round: number
+  /** Bytes of text seen at once. */
+  readonly contextTokens: number
+  readonly certifiedMs: number
+  readonly signatures: number
+}
+
 /** Answers from the newest checkpoint of a model, loading it when first asked and replacing its weights when a newer one is certified. */
 export interface CheckpointAnswerer {
-  models(): readonly {
-    readonly id: string
-    readonly checkpoint: string
-    readonly run: string
-    readonly round: number
-    readonly contextTokens: number
-    readonly certifiedMs: number
-    readonly signatures: number
-  }[]
+  models(): readonly AnswerModel[]
   /** @throws OwmError `no_checkpoint`, `model_not_found` */
   generate(model: string, prompt: Uint8Array, options: GenerateOptions): Promise<AnswerStream>
   stop(): Promise<void>

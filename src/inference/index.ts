@@ -9,6 +9,7 @@
 
 export {
   type AnswerableCheckpoint,
+  type AnswerModel,
   type CheckpointAnswerer,
   type CheckpointSource,
   createCheckpointAnswerer,
