@@ -43,7 +43,7 @@ test('flags win over variables, variables over the file, the file over defaults'
   const file = fileOf('[manifest]\ninterval_ms = 2_000\nttl_ms = 5000\n\n[log]\nlevel = "warn"\n')
   const env = { OWM_MANIFEST_TTL_MS: '6000', OWM_LOG_LEVEL: 'error' }
   const config = load({ file, env, flags: { 'log.level': 'debug', 'log.format': undefined } })
-  assert.equal(config.manifest, { intervalMs: 2000, ttlMs: 6000 })
+  assert.equal(config.manifest, { intervalMs: 2000, ttlMs: 6000, measureBandwidth: true })
   assert.is(config.log.level, 'debug')
   assert.is(config.file, file)
   assert.equal(config.sources['manifest.interval_ms'], { from: 'file', file, line: 2 })
