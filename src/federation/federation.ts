@@ -28,7 +28,9 @@ import type {
 } from './index.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { ProgressGossip } from './progress-gossip.ts'
+import { Retention } from './retention.ts'
 import { RunDriver } from './run-driver.ts'
+import { maxRuns, placeFor } from './run-table.ts'
 import { openRun, type Run, signRun } from './specification.ts'
 import { type Evaluation, openEvaluation } from './statements.ts'
 import { maxUpdateBytes, updateBytesOf } from './update-block.ts'
@@ -48,8 +50,8 @@ import {
 const beaconMs = 2_000
 /** Runs that are over are still told of, now and then. */
 const finishedBeaconMs = 15_000
-/** Strangers can announce runs: more than this are not followed. */
-const maxRuns = 64
+/** Specifications that are asked for at the same time: who announces more is not heard. */
+const maxAsking = 16
 /** A signed specification up to this size travels in the beacon. */
 const maxBeaconDocumentBytes = maxBeaconBytes - 1024
 
@@ -94,7 +96,10 @@ class MeshFederation implements Federation {
   #wired = false
   #running = false
   #stops: (() => void)[] = []
-  #asking = new Set<string>()
+  readonly #asking = new Set<string>()
+  /** When somebody else last spoke of a run. */
+  readonly #heardMs = new Map<string, number>()
+  readonly #retention: Retention
   #beats = 0
 
   constructor(components: FederationComponents, init: FederationInit) {
@@ -103,6 +108,9 @@ class MeshFederation implements Federation {
     this.#log = components.logger.child({ room: 'federation' })
     this.#self = components.identity.peerId.toString()
     this.#events = createEmitter((error) => this.#log.error({ error: errorMessage(error) }, 'a listener failed'))
+    this.#retention = new Retention(components.content, this.#log, async () =>
+      (await Promise.all([...this.#drivers.values()].map((driver) => driver.keeps()))).flat(),
+    )
     this.#counted = components.metrics.counter('owm_federation_events_total', 'What happened in runs.', ['type'])
   }
 
@@ -153,7 +161,9 @@ class MeshFederation implements Federation {
     if (updateBytesOf(initial.byteLength / 4, specification.quantisationBits) > maxUpdateBytes) {
       throw badRun('initial', `an update of so many weights would be over ${maxUpdateBytes} bytes`)
     }
-    this.#adopt(run)
+    if (!this.#adopt(run, false)) {
+      throw new OwmError('too_many_runs', `This peer has a part in ${maxRuns} runs; more are not followed.`)
+    }
     return run.id
   }
 
@@ -219,12 +229,45 @@ class MeshFederation implements Federation {
     return driver
   }
 
-  /** Takes a run that is new here. */
-  #adopt(run: Run): void {
-    if (this.#drivers.has(run.id) || this.#drivers.size >= maxRuns || this.#journal === undefined) return
-    this.#journal.addRun({ id: run.id, document: run.document })
+  /** Takes a run that is new here, if there is a place for it. Returns whether it is followed now. */
+  #adopt(run: Run, finished: boolean): boolean {
+    if (this.#drivers.has(run.id)) return true
+    const journal = this.#journal
+    if (journal === undefined) return false
+    const { join } = this.#init
+    const nowMs = this.#components.clock.now()
+    const known = [...this.#drivers.values()].map((driver) => ({
+      id: driver.run.id,
+      owner: driver.run.owner,
+      own: driver.own || (typeof join !== 'string' && join.includes(driver.run.id)),
+      finished: driver.finished,
+      heardMs: this.#heardMs.get(driver.run.id) ?? nowMs,
+    }))
+    // Anybody can name this peer on a roster, or give a run a known name.
+    const own = run.owner === this.#self || (typeof join !== 'string' && join.includes(run.id))
+    const place = placeFor({ owner: run.owner, own, finished }, known, nowMs)
+    if (!place.taken) return false
+    if (place.evict !== null) this.#drop(place.evict)
+    journal.addRun({ id: run.id, document: run.document })
+    this.#heardMs.set(run.id, nowMs)
     this.#open(run)
     this.#publish(run.id)
+    return true
+  }
+
+  /** Follows a run no longer, and deletes what it has left here. */
+  #drop(id: string): void {
+    const driver = this.#drivers.get(id)
+    if (driver === undefined) return
+    this.#log.info({ run: id }, 'a run is followed no longer: others need its place')
+    this.#journal?.removeRun(id)
+    this.#drivers.delete(id)
+    this.#heardMs.delete(id)
+    const cleaning = async (): Promise<void> => {
+      await driver.stop()
+      await this.#retention.discard(await driver.everything())
+    }
+    cleaning().catch((error) => this.#log.warn({ run: id, error: errorMessage(error) }, 'a run was not cleaned up'))
   }
 
   #open(run: Run): void {
@@ -244,6 +287,7 @@ class MeshFederation implements Federation {
           this.#emit(run.id, event)
         },
         publishBeacon: () => this.#publish(run.id),
+        retention: this.#retention,
         publishEvaluation: (evaluation) => {
           this.#evaluationsTopic?.publish(evaluation.document).catch((error) => {
             this.#log.debug({ error: errorMessage(error) }, 'evaluation not published')
@@ -252,6 +296,7 @@ class MeshFederation implements Federation {
       },
     )
     this.#drivers.set(run.id, driver)
+    if (!this.#heardMs.has(run.id)) this.#heardMs.set(run.id, this.#components.clock.now())
     driver.start()
   }
 
@@ -298,6 +343,7 @@ class MeshFederation implements Federation {
     const from = peerIdFromString(beacon.peer)
     const known = this.#drivers.get(id)
     if (known !== undefined) {
+      this.#heardMs.set(id, this.#components.clock.now())
       known.onHead(beacon.round, from)
       return
     }
@@ -305,7 +351,7 @@ class MeshFederation implements Federation {
       const document = beacon.document ?? (await this.#ask(beacon.run, from))
       if (document === null) return
       const run = openRun(document)
-      if (run.id === id) this.#adopt(run)
+      if (run.id === id) this.#adopt(run, beacon.round >= run.specification.rounds)
     } catch (error) {
       this.#log.debug({ run: id, from: beacon.peer, code: errorCode(error) }, 'announced run not taken')
     }
@@ -313,7 +359,7 @@ class MeshFederation implements Federation {
 
   async #ask(run: CID, from: PeerId): Promise<Uint8Array | null> {
     const key = run.toString()
-    if (this.#asking.has(key)) return null
+    if (this.#asking.has(key) || this.#asking.size >= maxAsking) return null
     this.#asking.add(key)
     try {
       return (await this.#components.network.request(from, syncProtocol, { kind: 'run', run })).document

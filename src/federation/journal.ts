@@ -28,6 +28,8 @@ export interface StoredCertificate {
 export interface Journal {
   runs(): StoredRun[]
   addRun(run: StoredRun): void
+  /** Forgets the run and all that was written of it. */
+  removeRun(id: string): void
   certificates(run: string, after: number, limit: number): StoredCertificate[]
   /** Adds the certificate and forgets what the round had written, in one transaction. */
   addCertificate(run: string, certificate: StoredCertificate): void
@@ -69,6 +71,18 @@ export function openJournal(folder: string): Journal {
   const bytesOf = (row: Record<string, unknown> | undefined, column: string): Uint8Array | null =>
     row === undefined ? null : (row[column] as Uint8Array)
 
+  const transaction = (work: () => void): void => {
+    db.exec('BEGIN')
+    try {
+      work()
+      db.exec('COMMIT')
+    } catch (error) {
+      // A full disk can have ended it already.
+      if (db.isTransaction) db.exec('ROLLBACK')
+      throw error
+    }
+  }
+
   return {
     runs: () =>
       sql('SELECT id, document FROM runs ORDER BY rowid')
@@ -84,18 +98,21 @@ export function openJournal(folder: string): Journal {
           certifiedMs: Number(row['certified_ms']),
           seconds: Number(row['seconds']),
         })),
+    removeRun: (id) => {
+      transaction(() => {
+        for (const table of ['certificates', 'records', 'held', 'own', 'evaluations']) {
+          sql(`DELETE FROM ${table} WHERE run = ?`).run(id)
+        }
+        sql('DELETE FROM runs WHERE id = ?').run(id)
+      })
+    },
     addCertificate: (run, { round, bytes, certifiedMs, seconds }) => {
-      db.exec('BEGIN')
-      try {
+      transaction(() => {
         sql('INSERT OR IGNORE INTO certificates VALUES (?, ?, ?, ?, ?)').run(run, round, bytes, certifiedMs, seconds)
         sql('DELETE FROM records WHERE run = ? AND round <= ?').run(run, round)
         sql('DELETE FROM held WHERE run = ? AND round <= ?').run(run, round)
         sql('DELETE FROM own WHERE run = ? AND round <= ?').run(run, round)
-        db.exec('COMMIT')
-      } catch (error) {
-        db.exec('ROLLBACK')
-        throw error
-      }
+      })
     },
     record: (run, round) => {
       const bytes = bytesOf(sql('SELECT record FROM records WHERE run = ? AND round = ?').get(run, round), 'record')

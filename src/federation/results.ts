@@ -22,6 +22,8 @@ import { decodeUpdate, maxUpdateBytes, type UpdateShape } from './update-block.t
 
 /** Weights are large and each round needs those before it only: so many are kept in memory. */
 const keptWeights = 2
+/** CIDs of weights that are remembered: more than the rounds whose checkpoints stay on disk. */
+const rememberedWeights = 64
 
 export interface Checkpoint {
   readonly manifest: CheckpointManifest
@@ -40,6 +42,10 @@ export class Results {
   /** Updates on their way to the disk, or there. */
   readonly #durable = new Map<string, Promise<unknown>>()
   readonly #computed = new Map<string, string>()
+  /** What the round under way has brought onto this disk. */
+  readonly #stored = new Set<string>()
+  /** The weights that a checkpoint's manifest names. */
+  readonly #weightsCids = new Map<string, string>()
   readonly #certified: (round: number) => Value | null
   readonly #logger: Logger
   #settling: Promise<unknown> = Promise.resolve()
@@ -107,6 +113,7 @@ export class Results {
     if (!fits) throw new OwmError('corrupt', `Checkpoint ${value.checkpoint} is not what its certificate says.`)
     const kept = this.#weights.get(value.checkpoint)
     if (kept !== undefined) return { manifest, weights: kept }
+    this.#rememberWeights(value.checkpoint, manifest.weights)
     const bytes = await this.#fetch(manifest.weights, manifest.size, hints, signal)
     if (bytes.byteLength !== manifest.size || !equalBytes(sha256Of(bytes), manifest.sha256)) {
       throw new OwmError('corrupt', `The weights of ${value.checkpoint} are not what its manifest says.`)
@@ -132,11 +139,25 @@ export class Results {
     await this.#durable.get(notice.update)
   }
 
+  /** Stores an update of this peer's own making. */
+  async storeOwn(bytes: Uint8Array): Promise<string> {
+    const update = this.#content.cidOf(bytes).toString()
+    this.#stored.add(update)
+    await this.#content.put(bytes)
+    return update
+  }
+
+  /** After a restart: these are here, or on their way. */
+  noteStored(updates: readonly string[]): void {
+    for (const update of updates) this.#stored.add(update)
+  }
+
   /** As `store`, without waiting for the disk: what is here need not be fetched. */
   take(notice: Notice, bytes: Uint8Array, base: Float32Array): void {
     if (this.#updates.has(notice.update)) return
     this.#check(notice, bytes)
     this.#updates.set(notice.update, decodeUpdate(bytes, this.shapeOf(base)))
+    this.#stored.add(notice.update)
     const durable = this.#content.put(bytes)
     durable.catch(() => undefined)
     this.#durable.set(notice.update, durable)
@@ -149,6 +170,7 @@ export class Results {
       await this.#durable.get(notice.update)
       return kept
     }
+    this.#stored.add(notice.update)
     const bytes = await this.#fetch(notice.update, maxUpdateBytes, [notice.trainer, ...hints], signal)
     this.#check(notice, bytes)
     const update = decodeUpdate(bytes, this.shapeOf(base))
@@ -193,6 +215,9 @@ export class Results {
       size: bytes.byteLength,
     })
     const checkpoint = this.#content.cidOf(manifest).toString()
+    const weights = this.#content.cidOf(bytes).toString()
+    this.#rememberWeights(checkpoint, weights)
+    this.#stored.add(checkpoint).add(weights)
     const stored = [this.#settling, this.#content.put(bytes), this.#content.put(manifest)]
     this.#settling = Promise.all(stored).catch((error) =>
       this.#logger.error({ checkpoint, error: errorMessage(error) }, 'a checkpoint could not be stored'),
@@ -207,11 +232,41 @@ export class Results {
     await this.#settling
   }
 
-  /** Forgets what the round before needed. */
-  nextRound(): void {
+  get stored(): ReadonlySet<string> {
+    return this.#stored
+  }
+
+  /** CID of a checkpoint's weights, as far as that can be told from what is here. */
+  async weightsCidOf(checkpoint: string): Promise<string | null> {
+    const known = this.#weightsCids.get(checkpoint)
+    if (known !== undefined) return known
+    try {
+      const cid = CID.parse(checkpoint)
+      if (!(await this.#content.has(cid))) return null
+      const { weights } = decodeManifest(await this.#content.get(cid, { maxBytes: maxManifestBytes }))
+      this.#rememberWeights(checkpoint, weights)
+      return weights
+    } catch {
+      // A committee can certify anything as a checkpoint.
+      return null
+    }
+  }
+
+  #rememberWeights(checkpoint: string, weights: string): void {
+    this.#weightsCids.set(checkpoint, weights)
+    if (this.#weightsCids.size > rememberedWeights) {
+      this.#weightsCids.delete(this.#weightsCids.keys().next().value ?? '')
+    }
+  }
+
+  /** Forgets what the round before needed. Returns what it has stored: some of it may be in no certificate. */
+  nextRound(): string[] {
+    const stored = [...this.#stored]
+    this.#stored.clear()
     this.#durable.clear()
     this.#updates.clear()
     this.#computed.clear()
+    return stored
   }
 
   #checkpointOf(value: Value | null): string {

@@ -20,12 +20,14 @@ import type { WithoutEnvelope } from './index.ts'
 import type { Journal } from './journal.ts'
 import type { LocalTraining } from './local-training.ts'
 import { begin, step } from './machine.ts'
+import { Offers } from './offers.ts'
 import { fetchTimeoutMs, proposedValue, type RoundSource, valueFault } from './proposal.ts'
 import type { Results } from './results.ts'
 import { retrying } from './retrying.ts'
 import type { Effect, Event, RoundState, Timing } from './round-state.ts'
 import type { Run } from './specification.ts'
-import { type Notice, openJoin, openNotice, signJoin, signNotice, signVote } from './statements.ts'
+import { openJoin, openNotice, signJoin, signNotice, signVote } from './statements.ts'
+import { steadyClock } from './steady-clock.ts'
 import type { Measured } from './timing.ts'
 import { type AgreeRequest, agreeProtocol, fromWire, toWire, type UpdateRequest, updateProtocol } from './wire.ts'
 
@@ -63,11 +65,8 @@ export interface RoundInit {
   readonly catchUp: (from: PeerId) => void
   /** This peer has put the round's certificate together. */
   readonly onCertificate: (bytes: Uint8Array, leader: string) => void
-}
-
-interface Offer {
-  readonly bytes: Uint8Array
-  readonly answers: ((outcome: string) => void)[]
+  /** A step could not be carried out (a full disk, most likely): this peer has left the round. */
+  readonly onFault: () => void
 }
 
 /** One round on this peer: feeds the machine what happens, and does what it says. Gone with the round. */
@@ -77,7 +76,8 @@ export class RoundDriver {
   readonly #components: RoundComponents
   readonly #init: RoundInit
   readonly #over = new AbortController()
-  readonly #offers = new Map<string, Offer>()
+  readonly #offers: Offers
+  readonly #clock: Clock
   readonly #queue: Event[] = []
   readonly #roster: readonly string[]
   readonly #first: readonly Effect[]
@@ -91,7 +91,9 @@ export class RoundDriver {
   constructor(components: RoundComponents, init: RoundInit) {
     this.#components = components
     this.#init = init
-    const { clock, journal, network, training } = components
+    const { journal, network, results, logger, training } = components
+    const clock = steadyClock(components.clock)
+    this.#clock = clock
     const { run, head, self, timing } = init
     const round = head.round + 1
     const nowMs = clock.now()
@@ -123,6 +125,17 @@ export class RoundDriver {
     )
     this.#state = state
     this.#first = effects
+    results.noteStored(this.keeps())
+    this.#offers = new Offers(
+      { results, logger },
+      {
+        over: this.#over.signal,
+        trainers: this.election.committee.includes(self) ? this.#roster : [],
+        isHeld: (trainer) => trainer in this.#state.held,
+        weights: (signal) => results.weights(init.value, init.hints(), signal),
+        feed: (event) => this.feed(event),
+      },
+    )
   }
 
   start(): void {
@@ -148,7 +161,8 @@ export class RoundDriver {
     return this.#state.config.round
   }
   /** What the round took, once it is certified; null where this peer saw no update come. */
-  measured(nowMs: number): Measured | null {
+  measured(): Measured | null {
+    const nowMs = this.#clock.now()
     const collectMs = this.#lastHeldMs - this.startedMs
     return collectMs <= 0 ? null : { collectMs, agreeMs: Math.max(0, nowMs - this.#lastHeldMs) }
   }
@@ -158,7 +172,18 @@ export class RoundDriver {
     this.#over.abort(new DOMException('The round is over.', 'AbortError'))
     this.#stopTicking()
     this.#queue.length = 0
-    for (const update of [...this.#offers.keys()]) this.#answer(update, outcome)
+    this.#offers.answerAll(outcome)
+  }
+
+  /** What of this round must not be deleted: updates and results that this peer may have to serve or vote for. */
+  keeps(): string[] {
+    const { held, delivery, prepared, lock, proposal } = this.#state
+    const values = [prepared?.value, lock?.value, proposal?.value].filter((value) => value !== undefined)
+    return [
+      ...Object.values(held).map((notice) => notice.update),
+      ...(delivery === null ? [] : [delivery.notice.update]),
+      ...values.flatMap((value) => [value.checkpoint, ...value.updates.map((notice) => notice.update)]),
+    ]
   }
 
   feed(event: Event): void {
@@ -167,23 +192,11 @@ export class RoundDriver {
     this.#drain()
   }
 
-  /** A trainer's push for this round. Resolves with what this member says to it. */
+  /** A trainer's push for this round. Resolves with what this member says to it. @throws RejectedError */
   async offer(from: PeerId, request: UpdateRequest, signal: AbortSignal): Promise<string> {
     const notice = openNotice(request.notice)
-    if (notice.trainer !== from.toString()) return 'not_yours'
     checkNotice(this.#init.run, this.#init.head, this.#state.config.attempt, notice)
-    const answered = Promise.withResolvers<string>()
-    signal.addEventListener('abort', () => answered.resolve('busy'), { once: true })
-    const underWay = this.#offers.get(notice.update)
-    if (underWay !== undefined) {
-      underWay.answers.push(answered.resolve)
-    } else {
-      this.#offers.set(notice.update, { bytes: request.bytes, answers: [answered.resolve] })
-      this.feed({ type: 'offered', notice })
-      // Not acknowledged, but it may be in the leader's list: then it need not be fetched.
-      if (!this.#offers.has(notice.update)) void this.#take(notice, request.bytes)
-    }
-    return answered.promise
+    return this.#offers.take(from, notice, request.bytes, signal)
   }
 
   /** A message for this round. @throws RejectedError what is wrong with it */
@@ -205,7 +218,7 @@ export class RoundDriver {
     this.#guarded(() => {
       for (let event = this.#queue.shift(); event !== undefined; event = this.#queue.shift()) {
         const before = this.#state
-        const nowMs = this.#components.clock.now()
+        const nowMs = this.#clock.now()
         const { state, effects } = step(before, event, nowMs)
         this.#state = state
         if (state.held !== before.held) this.#lastHeldMs = nowMs
@@ -224,6 +237,7 @@ export class RoundDriver {
       const fields = { round: this.round, code: errorCode(error), error: errorMessage(error) }
       this.#components.logger.error(fields, 'this peer leaves the round: a step could not be carried out')
       this.stop('behind')
+      this.#init.onFault()
     } finally {
       this.#feeding = false
     }
@@ -231,9 +245,9 @@ export class RoundDriver {
 
   #tick(): void {
     if (this.#over.signal.aborted) return
-    this.#stopTicking = this.#components.clock.after(tickMs, () => {
+    this.#stopTicking = this.#clock.after(tickMs, () => {
       if (this.#over.signal.aborted) return
-      const nowMs = this.#components.clock.now()
+      const nowMs = this.#clock.now()
       if (nowMs - this.#dialledMs >= reconnectMs) {
         this.#dialledMs = nowMs
         this.#dial()
@@ -276,13 +290,13 @@ export class RoundDriver {
         for (const member of effect.to) void this.#push(member, effect)
         break
       case 'store':
-        void this.#store(effect)
+        void this.#offers.store(effect.notice)
         break
       case 'hold':
         journal.hold(run.id, effect.notice)
         break
       case 'answer':
-        this.#answer(effect.notice.update, effect.outcome)
+        this.#offers.answer(effect.notice.update, effect.outcome)
         break
       case 'persist':
         journal.setRecord(run.id, round, effect.record)
@@ -344,7 +358,8 @@ export class RoundDriver {
   }
 
   async #train(round: number): Promise<void> {
-    const { content, identity, journal, training, results, logger, clock } = this.#components
+    const { identity, journal, training, results, logger } = this.#components
+    const clock = this.#clock
     const { run, head, value, hints, emit, self } = this.#init
     if (training === null) return
     const over = this.#over.signal
@@ -362,7 +377,7 @@ export class RoundDriver {
         round,
         attempt: 0,
         base: head.checkpoint,
-        update: (await content.put(made.bytes)).toString(),
+        update: await results.storeOwn(made.bytes),
         samples: made.samples,
         steps: made.steps,
         bytes: made.bytes.byteLength,
@@ -386,39 +401,6 @@ export class RoundDriver {
       logger.debug({ member, code: errorCode(error), error: errorMessage(error) }, 'update not delivered')
     }
     if (!over.aborted) this.feed({ type: 'pushed', member, update: notice.update, outcome })
-  }
-
-  async #store({ notice }: Extract<Effect, { type: 'store' }>): Promise<void> {
-    const { results, logger } = this.#components
-    const over = this.#over.signal
-    const offer = this.#offers.get(notice.update)
-    if (offer === undefined) return
-    let code: string | null = null
-    try {
-      const base = await results.weights(this.#init.value, this.#init.hints(), withTimeout(fetchTimeoutMs, over))
-      await results.store(notice, offer.bytes, base)
-    } catch (error) {
-      code = errorCode(error)
-      logger.warn({ trainer: notice.trainer, code, error: errorMessage(error) }, 'update not taken')
-    }
-    if (!over.aborted) this.feed({ type: 'stored', notice, code })
-  }
-
-  async #take(notice: Notice, bytes: Uint8Array): Promise<void> {
-    const { results, logger } = this.#components
-    if (!this.#roster.includes(notice.trainer) || notice.trainer in this.#state.held) return
-    try {
-      const signal = withTimeout(fetchTimeoutMs, this.#over.signal)
-      results.take(notice, bytes, await results.weights(this.#init.value, this.#init.hints(), signal))
-    } catch (error) {
-      logger.debug({ trainer: notice.trainer, code: errorCode(error) }, 'a late update is of no use')
-    }
-  }
-
-  #answer(update: string, outcome: string): void {
-    const offer = this.#offers.get(update)
-    this.#offers.delete(update)
-    for (const answer of offer?.answers ?? []) answer(outcome)
   }
 
   async #aggregate({ view, updates, joins }: Extract<Effect, { type: 'aggregate' }>): Promise<void> {

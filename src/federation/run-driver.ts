@@ -6,6 +6,7 @@ import type { PeerEvent } from '../network/index.ts'
 import type { Logger } from '../observability/index.ts'
 import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
 import { electionOf, leaderOf, openCertificate, type Value } from './certificate.ts'
+import { CertificateSender } from './certificate-sender.ts'
 import { Chain } from './chain.ts'
 import type { CheckpointView, RunStatus, RunView, WithoutEnvelope } from './index.ts'
 import { LocalTraining } from './local-training.ts'
@@ -13,19 +14,13 @@ import { phaseOf } from './machine.ts'
 import { measureInTurn, turnOf } from './measuring.ts'
 import { fetchTimeoutMs } from './proposal.ts'
 import { Results } from './results.ts'
+import { keptOf, keptUpdatesRounds, keptWeightsRounds, type Retention } from './retention.ts'
 import { retrying } from './retrying.ts'
 import { type RoundComponents, RoundDriver } from './round-driver.ts'
 import type { Run } from './specification.ts'
 import { type Evaluation, openEvaluation, openNotice, type Progress, signEvaluation } from './statements.ts'
 import { type Measured, timingOf } from './timing.ts'
-import {
-  type AgreeRequest,
-  agreeProtocol,
-  maxSyncBytes,
-  type SyncResponse,
-  syncProtocol,
-  type UpdateRequest,
-} from './wire.ts'
+import { type AgreeRequest, maxSyncBytes, type SyncResponse, syncProtocol, type UpdateRequest } from './wire.ts'
 
 export type DriverComponents = Omit<RoundComponents, 'results' | 'training'> & {
   readonly trainerFactory: (init: TrainerInit) => Promise<Trainer>
@@ -39,12 +34,13 @@ export interface DriverInit {
   readonly emit: (event: WithoutEnvelope) => void
   readonly publishBeacon: () => void
   readonly publishEvaluation: (evaluation: Evaluation) => void
+  readonly retention: Retention
 }
 
-/** A peer that is behind is sent a certificate no more often. */
-const helpMs = 400
 /** Certificates and evaluations in one answer. */
 const maxSyncItems = 64
+/** A round that this peer had to leave, for want of disk space perhaps, is entered again after so long. */
+const afterFaultMs = 5_000
 
 /** One run on this peer: from certificate to certificate, with a round driver for the round under way. */
 export class RunDriver {
@@ -59,7 +55,10 @@ export class RunDriver {
   readonly #shutdown = new AbortController()
   readonly #history: Measured[] = []
   readonly #catchingUp = new Set<string>()
-  readonly #helpedMs = new Map<string, number>()
+  readonly #sender: CertificateSender
+  #callOffRestart: () => void = () => undefined
+  /** Rounds up to this one have nothing left to delete. */
+  #pruned = { weights: 0, updates: 0 }
   #round: RoundDriver | null = null
   /** Of the round before and of the newest. */
   #stopMeasuring: (() => void)[] = [() => undefined, () => undefined]
@@ -76,6 +75,7 @@ export class RunDriver {
     this.#training =
       data === null ? null : new LocalTraining({ ...components, logger: this.#log }, run, this.#self, data)
     this.#components = { ...components, logger: this.#log, results: this.#results, training: this.#training }
+    this.#sender = new CertificateSender(this.#components, run, this.#chain, this.#shutdown.signal)
   }
 
   start(): void {
@@ -92,6 +92,7 @@ export class RunDriver {
 
   async stop(): Promise<void> {
     this.#shutdown.abort(new OwmError('stopped', 'The run is stopping.'))
+    this.#callOffRestart()
     this.#round?.stop('behind')
     this.#round = null
     for (const stop of this.#stopMeasuring) stop()
@@ -105,6 +106,11 @@ export class RunDriver {
       this.run.owner === this.#self ||
       this.#chain.head.roster.some((place) => place.peer === this.#self)
     )
+  }
+  /** Whether this peer has a stake in the run: it is its owner, or its updates went into one of the last rounds. */
+  get own(): boolean {
+    const trained = this.#chain.rounds().slice(-keptUpdatesRounds)
+    return this.run.owner === this.#self || (!this.finished && trained.some((r) => r.trainers.includes(this.#self)))
   }
   /** The newest certificate's round and id. */
   get head(): { readonly round: number; readonly id: string } {
@@ -191,7 +197,7 @@ export class RunDriver {
   async onUpdate(from: PeerId, request: UpdateRequest, signal: AbortSignal): Promise<string> {
     const { round } = openNotice(request.notice)
     if (round <= this.#chain.head.round) {
-      this.#help(from, round)
+      this.#sender.help(from, round)
       return 'late'
     }
     if (this.#round?.round === round) return this.#round.offer(from, request, signal)
@@ -202,7 +208,7 @@ export class RunDriver {
   /** A message of the committee, a wish to join, or a certificate. @throws RejectedError what is wrong with it */
   onAgree(from: PeerId, request: AgreeRequest): void {
     const { head } = this.#chain
-    if (request.round <= head.round) this.#help(from, request.round)
+    if (request.round <= head.round) this.#sender.help(from, request.round)
     else if (request.round > head.round + 1) void this.#catchUp(from)
     else if (request.kind === 'certificate') this.#adopt(request.certificate, true)
     else this.#round?.onAgree(from.toString(), request)
@@ -265,7 +271,7 @@ export class RunDriver {
       const { round, trainer, update } = delivery.notice
       this.#init.emit({ type: 'update-accepted', round, trainer, update })
     }
-    const measured = live?.measured(nowMs) ?? null
+    const measured = live?.measured() ?? null
     if (measured !== null) this.#history.push(measured)
     live?.stop('late')
     this.#init.emit({ type: 'round-certified', round: view })
@@ -282,8 +288,30 @@ export class RunDriver {
     else this.#startRound()
   }
 
+  /** What the journal cannot say now (a disk with errors) is asked again later: the run must not take the peer down. */
   #startRound(): void {
-    this.#results.nextRound()
+    try {
+      this.#enterRound()
+    } catch (error) {
+      const fields = { round: this.#chain.head.round + 1, code: errorCode(error), error: errorMessage(error) }
+      this.#log.error(fields, 'the round cannot be entered; it is tried again')
+      this.#round?.stop('behind')
+      this.#round = null
+      this.#restartLater()
+    }
+  }
+
+  #restartLater(): void {
+    this.#callOffRestart()
+    this.#callOffRestart = this.#components.clock.after(afterFaultMs, () => {
+      if (!this.#shutdown.signal.aborted && !this.#chain.finished) this.#startRound()
+    })
+  }
+
+  #enterRound(): void {
+    this.#callOffRestart()
+    this.#round?.stop('behind')
+    void this.#init.retention.discard(this.#results.nextRound())
     const round = new RoundDriver(this.#components, {
       run: this.run,
       self: this.#self,
@@ -297,6 +325,7 @@ export class RunDriver {
         this.#adopt(bytes, true)
         void this.#spread(bytes, leader === this.#self)
       },
+      onFault: () => this.#restartLater(),
     })
     this.#round = round
     round.start()
@@ -310,35 +339,12 @@ export class RunDriver {
     await this.#results.settled()
     if (this.#shutdown.signal.aborted) return
     this.#init.publishBeacon()
-    if (leader) for (const { peer } of roster) if (!voted.has(peer)) this.#sendCertificate(peer, round, certificate)
+    if (leader) for (const { peer } of roster) if (!voted.has(peer)) this.#sender.send(peer, round, certificate)
   }
 
   #valueOf(round: number): Value | null {
     const stored = this.#components.journal.certificates(this.run.id, round - 1, 1)[0]
     return stored?.round === round ? openCertificate(stored.bytes).value : null
-  }
-
-  /** A peer that is still at a round that is over gets its certificate. */
-  #help(peer: PeerId, round: number): void {
-    const nowMs = this.#components.clock.now()
-    const last = this.#chain.last()
-    // Votes cross the certificate on the way: their senders are about to certify by themselves.
-    if (round === last?.round && nowMs < last.certifiedMs + helpMs) return
-    const name = peer.toString()
-    if (nowMs < (this.#helpedMs.get(name) ?? 0) + helpMs) return
-    this.#helpedMs.set(name, nowMs)
-    const stored = this.#components.journal.certificates(this.run.id, round - 1, 1)[0]
-    if (stored?.round === round) this.#sendCertificate(name, round, stored.bytes)
-  }
-
-  #sendCertificate(peer: string, round: number, certificate: Uint8Array): void {
-    const { network } = this.#components
-    const id = peerIdFromString(peer)
-    if (peer === this.#self || !network.isConnected(id)) return
-    const request = { run: this.run.cid, round, attempt: 0, kind: 'certificate', certificate } as const
-    network.request(id, agreeProtocol, request, { signal: this.#shutdown.signal }).catch((error) => {
-      this.#log.debug({ peer, round, code: errorCode(error) }, 'certificate not delivered')
-    })
   }
 
   /** Connected peers that may have what this run needs. */
@@ -365,7 +371,50 @@ export class RunDriver {
       const { round, checkpoint, signatures, certifiedMs } = link
       const weights = CID.parse(manifest.weights)
       this.#ready = { run: this.run.id, name, round, checkpoint, weights, graph, model, signatures, certifiedMs }
+      await this.#prune(round)
     })
+  }
+
+  /** What of this run must stay on this peer. */
+  async keeps(): Promise<string[]> {
+    const { graph, initial, heldOut } = this.run.specification
+    const { weights, updates } = keptOf(this.#chain.rounds(), this.#ready?.round ?? 0)
+    const flat = await Promise.all(weights.map((checkpoint) => this.#results.weightsCidOf(checkpoint)))
+    return [
+      ...[graph, initial, heldOut].map(String),
+      ...weights,
+      ...flat.filter((cid) => cid !== null),
+      ...updates,
+      ...this.#results.stored,
+      ...(this.#round?.keeps() ?? []),
+    ]
+  }
+
+  /** All that this peer may have stored for the run, for one that is followed no longer. */
+  async everything(): Promise<string[]> {
+    const { graph, initial, heldOut } = this.run.specification
+    const rounds = this.#chain.rounds().slice(this.#pruned.weights)
+    const flat = await Promise.all(rounds.map(({ checkpoint }) => this.#results.weightsCidOf(checkpoint)))
+    return [
+      ...[graph, initial, heldOut].map(String),
+      ...rounds.flatMap(({ checkpoint, updates }) => [checkpoint, ...updates]),
+      ...flat.filter((cid) => cid !== null),
+      ...this.#results.stored,
+    ]
+  }
+
+  /** Deletes what old rounds have left. */
+  async #prune(newest: number): Promise<void> {
+    const until = { weights: newest - keptWeightsRounds, updates: newest - keptUpdatesRounds }
+    const rounds = this.#chain.rounds()
+    const old: string[] = []
+    for (const { checkpoint } of rounds.slice(this.#pruned.weights, Math.max(0, until.weights))) {
+      const weights = await this.#results.weightsCidOf(checkpoint)
+      old.push(checkpoint, ...(weights === null ? [] : [weights]))
+    }
+    for (const { updates } of rounds.slice(this.#pruned.updates, Math.max(0, until.updates))) old.push(...updates)
+    this.#pruned = { weights: Math.max(0, until.weights), updates: Math.max(0, until.updates) }
+    await this.#init.retention.discard(old)
   }
 
   /** Measures the newest checkpoint when it is this peer's turn; the initial weights before the first round. */

@@ -194,8 +194,8 @@ test('a store that is full says so', async () => {
 test('what is removed is gone from the disk, but not what a kept value shares with it', async () => {
   const { content } = await peer({ path: folder() })
   const shared = noiseBytes(chunkBytes, 5)
-  const valueOf = (seed: number): Uint8Array => new Uint8Array(Buffer.concat([shared, noiseBytes(1000, seed)]))
-  const [old, fresh] = [await content.put(valueOf(6)), await content.put(valueOf(7))]
+  const valueWith = (seed: number): Uint8Array => new Uint8Array(Buffer.concat([shared, noiseBytes(1000, seed)]))
+  const [old, fresh] = [await content.put(valueWith(6)), await content.put(valueWith(7))]
   const small = await content.put(noiseBytes(10, 8))
   const before = await content.stat()
   await content.remove([old, small], { keeping: [fresh] })
@@ -203,7 +203,7 @@ test('what is removed is gone from the disk, but not what a kept value shares wi
   // The list, its last chunk, and the small one.
   assert.is(before.blocks - after.blocks, 3)
   assert.equal([await content.has(old), await content.has(small), await content.has(fresh)], [false, false, true])
-  assert.equal(await content.get(fresh, { maxBytes: 4 * chunkBytes }), valueOf(7))
+  assert.equal(await content.get(fresh, { maxBytes: 4 * chunkBytes }), valueWith(7))
   await content.remove([fresh], { keeping: [] })
   assert.equal(await content.stat(), { blocks: 0, bytes: 0 })
   await content.remove([fresh], { keeping: [] })
@@ -212,10 +212,10 @@ test('what is removed is gone from the disk, but not what a kept value shares wi
 test('a value that is stored while another is removed keeps the blocks that both have', async () => {
   const { content } = await peer({ path: folder() })
   const shared = noiseBytes(chunkBytes, 15)
-  const valueOf = (seed: number): Uint8Array => new Uint8Array(Buffer.concat([shared, noiseBytes(1000, seed)]))
+  const valueWith = (seed: number): Uint8Array => new Uint8Array(Buffer.concat([shared, noiseBytes(1000, seed)]))
   for (let i = 0; i < 10; i++) {
-    const old = await content.put(valueOf(16))
-    const [fresh] = await Promise.all([content.put(valueOf(100 + i)), content.remove([old], { keeping: [] })])
+    const old = await content.put(valueWith(16))
+    const [fresh] = await Promise.all([content.put(valueWith(100 + i)), content.remove([old], { keeping: [] })])
     assert.ok(await content.has(fresh))
     await content.remove([fresh, old], { keeping: [] })
   }
