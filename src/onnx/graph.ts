@@ -171,7 +171,7 @@ export function createGraphBuilder(name: string, prefix = ''): GraphBuilder {
         inputs: inputs.map(({ name: inputName, type, shape }) => ({ name: inputName, type, shape })),
         outputs: outputs.map((output) => ({ name: output.name, type: output.value.type, shape: output.value.shape })),
         initializers,
-        nodes: [...steps, ...copies].map((step) => ({
+        nodes: [...liveSteps(steps, outputs), ...copies].map((step) => ({
           op: step.op,
           name: step.name,
           inputs: step.inputs.map(nameOf),
@@ -183,6 +183,28 @@ export function createGraphBuilder(name: string, prefix = ''): GraphBuilder {
     model: () => ({ opset, graph: builder.graph() }),
   }
   return builder
+}
+
+/** The steps that outputs depend on. A loop's body can use any value around it. */
+function liveSteps(steps: readonly Step[], outputs: readonly { readonly value: Value }[]): Step[] {
+  const live = new Set(outputs.map(({ value }) => value.name))
+  const useWithin = (graph: Graph): void => {
+    for (const node of graph.nodes) {
+      for (const name of node.inputs) live.add(name)
+      for (const attribute of Object.values(node.attributes)) if (attribute.kind === 'graph') useWithin(attribute.value)
+    }
+    for (const { name } of graph.outputs) live.add(name)
+  }
+  return steps
+    .toReversed()
+    .filter((step) => {
+      if (!step.outputs.some(({ name }) => live.has(name))) return false
+      for (const value of step.inputs) if (value !== undefined) live.add(value.name)
+      const { body } = step.attributes
+      if (body !== undefined) useWithin(body as Graph)
+      return true
+    })
+    .reverse()
 }
 
 function attributesOf(op: OperatorName, values: Readonly<Record<string, unknown>>): Record<string, Attribute> {

@@ -3,8 +3,8 @@ import { OwmError } from '../lib/index.ts'
 import { createRandom, elementCount, type RuntimeTensor, type Session, splitParameters } from '../onnx/index.ts'
 import { nextTurn } from './evaluation.ts'
 import type { OptimizerSpec, TrainProgress, TrainResult } from './index.ts'
-import { rateCount, ratesAt } from './optimizer.ts'
-import type { StepGraph } from './step-graph.ts'
+import { createOptimizer, planOf } from './optimizer.ts'
+import type { StepGraph } from './training-step.ts'
 
 export interface TrainJob {
   readonly parameters: Float32Array
@@ -36,6 +36,7 @@ export function createLearner(init: {
 }): Learner {
   const { step, session, text, optimizer, context } = init
   const { batch } = optimizer
+  const { rates: ratesAt, rateCount } = createOptimizer(planOf(optimizer))
   const random = createRandom(init.seed)
   const stateParts = step.carried.slice(step.layout.entries.length)
   let state: Record<string, RuntimeTensor> = {}
@@ -77,7 +78,7 @@ export function createLearner(init: {
         const count = Math.max(1, Math.min(fits, maxSteps - steps))
         const done = Math.min(1, Math.max(steps / maxSteps, spentMs / maxMs))
         const progress = runProgress.from + (runProgress.to - runProgress.from) * done
-        const rates = Array.from({ length: count }, (_, at) => ratesAt(optimizer, age + at + 1, progress)).flat()
+        const rates = Array.from({ length: count }, (_, at) => ratesAt(age + at + 1, progress)).flat()
         const runStartedMs = performance.now()
         const results = await session.run({
           windows: drawWindows(count),

@@ -1,0 +1,72 @@
+import type { Value } from '../../onnx/index.ts'
+import { defineModel, type ModelBuilder, type TrainableModel, within } from '../define-model.ts'
+import { type Initialiser, normal, uniform } from '../initialisers.ts'
+import { dense, embedding } from '../layers.ts'
+
+/**
+ * A language model of LSTM layers (Hochreiter and Schmidhuber 1997) over sequences of fixed length, unrolled; by default
+ * the character model of McMahan et al. 2017. `tokens` int32 [batch, length] -> `logits` [batch, length, vocabulary].
+ */
+export function lstm({
+  vocabulary = 256,
+  width = 8,
+  hidden = 256,
+  layers = 2,
+  length = 80,
+}: Partial<Record<'vocabulary' | 'width' | 'hidden' | 'layers' | 'length', number>> = {}): TrainableModel {
+  return defineModel('lstm', (m) => {
+    const { g } = m
+    const tokens = g.input('tokens', 'int32', ['batch', length])
+    const turned = g.op('Transpose', [tokens], { perm: [1, 0] })
+    let x = embedding(m, 'token', turned, { rows: vocabulary, width, table: normal(1) })
+    for (let layer = 0; layer < layers; layer++) x = lstmLayer(within(m, layer), x, { length, hidden })
+    const rows = g.op('Reshape', [g.op('Transpose', [x], { perm: [1, 0, 2] }), g.integers([-1, hidden])])
+    const logits = dense(m, 'head', rows, vocabulary, { weights: uniform(1 / Math.sqrt(hidden)) })
+    g.output('logits', g.op('Reshape', [logits, g.integers([-1, length, vocabulary])]))
+  })
+}
+
+/** [length, batch, width] -> [length, batch, hidden]. */
+function lstmLayer(m: ModelBuilder, x: Value, { length, hidden }: { length: number; hidden: number }): Value {
+  const { g } = m
+  const width = Number(x.shape[2])
+  const spread = uniform(1 / Math.sqrt(hidden))
+  // What the inputs give to the gates, of all times at once.
+  const rows = g.op('Reshape', [x, g.integers([-1, width])])
+  const input = m.parameter('input', [width, 4 * hidden], spread)
+  const fromInput = g.op('Gemm', [rows, input, m.parameter('bias', [4 * hidden], forgetLate(hidden))])
+  const byTime = g.op('Reshape', [fromInput, g.integers([length, -1, 4 * hidden])])
+  const recurrent = m.parameter('recurrent', [hidden, 4 * hidden], spread)
+  const ones = Array.from({ length }, () => 1)
+  const inputs = length === 1 ? [byTime] : g.ops('Split', [byTime, g.integers(ones)], { axis: 0 }, length)
+  let state: { readonly cell: Value; readonly shown: Value } | undefined
+  const shown = inputs.map((now) => {
+    const given = g.op('Squeeze', [now, g.integers([0])])
+    state = lstmCell(m, given, recurrent, state)
+    return g.op('Unsqueeze', [state.shown, g.integers([0])])
+  })
+  return g.op('Concat', shown, { axis: 0 })
+}
+
+/** One step; without a state, the first, whose state would be zeros. Gates are in the order input, forget, new, output. */
+function lstmCell(
+  { g }: ModelBuilder,
+  given: Value,
+  recurrent: Value,
+  before: { readonly cell: Value; readonly shown: Value } | undefined,
+): { readonly cell: Value; readonly shown: Value } {
+  const hidden = Number(recurrent.shape[0])
+  const gates = before === undefined ? given : g.op('Gemm', [before.shown, recurrent, given])
+  const parts = g.ops('Split', [gates, g.integers([hidden, hidden, hidden, hidden])], { axis: 1 }, 4)
+  const [take, keep, show] = [0, 1, 3].map((at) => g.op('Sigmoid', [parts[at]!])) as [Value, Value, Value]
+  const taken = g.op('Mul', [take, g.op('Tanh', [parts[2]!])])
+  const cell = before === undefined ? taken : g.op('Add', [g.op('Mul', [keep, before.cell]), taken])
+  return { cell, shown: g.op('Mul', [show, g.op('Tanh', [cell])]) }
+}
+
+/** Zero, and 1 for the forget gate, so that a cell remembers from the start (Jozefowicz et al. 2015). */
+const forgetLate =
+  (hidden: number): Initialiser =>
+  (values) => {
+    values.fill(1, hidden, 2 * hidden)
+  }

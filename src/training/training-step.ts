@@ -1,0 +1,147 @@
+/**
+ * A training step as an ordinary ONNX graph: forward, loss, backward and optimizer, K steps in one `Loop`, so that
+ * weights and optimizer state stay inside the runtime between steps.
+ *
+ * Inputs: each feed [K, ...], `rates` float32 [K, rateCount] and, per parameter, the parameter and its optimizer state.
+ * Outputs: the same parameters and state after K steps, named alike with `.next`, and `loss`, the sum over K.
+ */
+import {
+  createGraphBuilder,
+  type ElementType,
+  encodeModel,
+  type GraphBuilder,
+  type ParameterLayout,
+  type Value,
+} from '../onnx/index.ts'
+import { appendGradients } from './autodiff.ts'
+import type { AppendLoss } from './losses.ts'
+import { clipped, type Optimizer } from './optimizer.ts'
+
+export interface StepGraph {
+  readonly bytes: Uint8Array
+  readonly layout: ParameterLayout
+  /** All that is carried from step to step: parameters, then state, in the order of the graph's inputs after feeds and `rates`. */
+  readonly carried: readonly { readonly name: string; readonly shape: readonly number[] }[]
+}
+export interface Feed {
+  readonly name: string
+  readonly type: ElementType
+  readonly shape: readonly number[]
+}
+export interface TrainingStepInit {
+  readonly layout: ParameterLayout
+  /** What one step is given anew. */
+  readonly feeds: readonly Feed[]
+  readonly loss: AppendLoss
+  readonly optimizer: Optimizer
+  /**
+   * Batches of these feeds whose gradients are averaged into one update, with the memory of one; each feed is then
+   * [K, accumulate, ...].
+   */
+  readonly accumulate?: number
+}
+
+export function buildTrainingStep({ layout, feeds, loss, optimizer, accumulate = 1 }: TrainingStepInit): StepGraph {
+  const outer = createGraphBuilder('training')
+  const stacked = (shape: readonly number[]) => ['steps', ...(accumulate > 1 ? [accumulate] : []), ...shape]
+  const given = feeds.map(({ name, type, shape }) => outer.input(name, type, stacked(shape)))
+  const rates = outer.input('rates', 'float32', ['steps', optimizer.rateCount])
+  const steps = outer.op('Squeeze', [outer.op('Shape', [rates], { start: 0, end: 1 }), outer.integers([0])])
+
+  const rules = layout.entries.map(({ name, shape }) => ({ name, rule: optimizer.rule(name, shape) }))
+  const carried = [
+    ...layout.entries.map(({ name, shape }) => ({ name, shape })),
+    ...rules.flatMap(({ name, rule }) => rule.state.map((part) => ({ ...part, name: `${name}:${part.name}` }))),
+  ]
+  // The body takes iteration, condition and what is carried, and gives all but the iteration, in the same order.
+  const body = createGraphBuilder('step', 'step.')
+  const iteration = body.input('step.iteration', 'int64', [])
+  const going = body.input('step.going', 'bool', [])
+  const lossBefore = body.input('step.loss', 'float32', [])
+  const slots = new Map(carried.map(({ name, shape }) => [name, body.input(`step.${name}`, 'float32', shape)]))
+  const parameters = new Map(layout.entries.map(({ name }) => [name, slots.get(name)!]))
+  const now = new Map(feeds.map(({ name }, at) => [name, body.op('Gather', [given[at]!, iteration])]))
+  const rate = body.op('Gather', [rates, iteration])
+  const rateValues = Array.from({ length: optimizer.rateCount }, (_, at) =>
+    body.op('Gather', [rate, body.scalar('int64', at)]),
+  )
+  const seedRate = optimizer.seedRate === undefined ? undefined : rateValues[optimizer.seedRate]!
+  const made =
+    accumulate > 1
+      ? accumulated(body, accumulate, now, parameters, loss, seedRate)
+      : lossAndGradients(body, now, parameters, loss, seedRate)
+  const gradients =
+    optimizer.clipNorm === undefined ? made.gradients : clipped(body, made.gradients, optimizer.clipNorm)
+
+  const next = new Map<string, Value>()
+  rules.forEach(({ name, rule }, at) => {
+    const state = rule.state.map((part) => slots.get(`${name}:${part.name}`)!)
+    const updated = rule.append(body, slots.get(name)!, gradients[at]!, state, rateValues)
+    next.set(name, updated.value)
+    rule.state.forEach((part, index) => {
+      next.set(`${name}:${part.name}`, updated.state[index]!)
+    })
+  })
+  body.output('step.going.next', going)
+  body.output('step.loss.next', body.op('Add', [lossBefore, made.loss]))
+  for (const { name } of carried) body.output(`step.${name}.next`, next.get(name)!)
+
+  const initial = carried.map(({ name, shape }) => outer.input(name, 'float32', shape))
+  const results = outer.ops(
+    'Loop',
+    [steps, outer.constant('bool', [], [1]), outer.scalar('float32', 0), ...initial],
+    { body: body.graph() },
+    carried.length + 1,
+  )
+  outer.output('loss', results[0]!)
+  for (const [at, { name }] of carried.entries()) outer.output(`${name}.next`, results[at + 1]!)
+  return { bytes: encodeModel(outer.model()), layout, carried }
+}
+
+interface Made {
+  readonly loss: Value
+  readonly gradients: readonly Value[]
+}
+
+function lossAndGradients(
+  g: GraphBuilder,
+  feeds: ReadonlyMap<string, Value>,
+  parameters: ReadonlyMap<string, Value>,
+  appendLoss: AppendLoss,
+  seedRate: Value | undefined,
+): Made {
+  const { loss, value, gradient } = appendLoss(g, parameters, feeds)
+  const seed = seedRate === undefined ? gradient : g.op('Mul', [gradient, seedRate])
+  return { loss, gradients: appendGradients(g, { value, gradient: seed }, [...parameters.values()]) }
+}
+
+/** The mean over batches, in a loop of its own that carries the sums. It sees the parameters of the step around it. */
+function accumulated(
+  g: GraphBuilder,
+  count: number,
+  feeds: ReadonlyMap<string, Value>,
+  parameters: ReadonlyMap<string, Value>,
+  appendLoss: AppendLoss,
+  seedRate: Value | undefined,
+): Made {
+  const inner = createGraphBuilder('batch', 'batch.')
+  const iteration = inner.input('batch.iteration', 'int64', [])
+  const going = inner.input('batch.going', 'bool', [])
+  const lossBefore = inner.input('batch.loss', 'float32', [])
+  const sums = [...parameters.values()].map(({ shape }, at) => inner.input(`batch.sum.${at}`, 'float32', shape))
+  const now = new Map([...feeds].map(([name, value]) => [name, inner.op('Gather', [value, iteration])]))
+  const made = lossAndGradients(inner, now, parameters, appendLoss, seedRate)
+  inner.output('batch.going.next', going)
+  inner.output('batch.loss.next', inner.op('Add', [lossBefore, made.loss]))
+  for (const [at, sum] of sums.entries())
+    inner.output(`batch.sum.${at}.next`, inner.op('Add', [sum, made.gradients[at]!]))
+  const zeros = sums.map(({ shape }) => g.op('Expand', [g.scalar('float32', 0), g.integers(shape as number[])]))
+  const [loss, ...gradients] = g.ops(
+    'Loop',
+    [g.scalar('int64', count), g.constant('bool', [], [1]), g.scalar('float32', 0), ...zeros],
+    { body: inner.graph() },
+    sums.length + 1,
+  )
+  const mean = (value: Value): Value => g.op('Mul', [value, g.scalar('float32', 1 / count)])
+  return { loss: mean(loss!), gradients: gradients.map(mean) }
+}
