@@ -12,13 +12,19 @@ const maxUnsentBytes = 256 * 1024
  * Resolves with the one frame that the other side sends on this stream. Memory is taken as bytes arrive, never for a
  * length that was merely announced. Bytes behind the frame are reported once.
  *
- * @throws RejectedError `oversized`, `malformed`; OwmError `unreachable` when the stream ends before the frame does
+ * @throws RejectedError `oversized`, `malformed`; OwmError `unreachable` when the stream ends before the frame does,
+ * `capacity_exceeded` when `reserve` refuses
  */
 export function receiveFrame(
   stream: Stream,
-  options: { readonly maxBytes: number; readonly onTrailing: () => void },
+  options: {
+    readonly maxBytes: number
+    readonly onTrailing: () => void
+    /** Asked before bytes are kept; false when there is no room for them. */
+    readonly reserve?: (bytes: number) => boolean
+  },
 ): Promise<Uint8Array> {
-  const { maxBytes, onTrailing } = options
+  const { maxBytes, onTrailing, reserve = () => true } = options
   return new Promise((resolve, reject) => {
     const header: FrameLength = { length: 0, bytes: 0, complete: false }
     let pieces: Uint8Array[] = []
@@ -48,6 +54,10 @@ export function receiveFrame(
       const wanted = header.complete ? header.length - receivedBytes : 0
       if (wanted > 0 && offset < piece.byteLength) {
         const part = piece.subarray(offset, offset + wanted)
+        if (!reserve(part.byteLength)) {
+          fail(new OwmError('capacity_exceeded', 'Too much is being sent at once; try again soon.'))
+          return
+        }
         pieces.push(part)
         receivedBytes += part.byteLength
         offset += part.byteLength

@@ -19,8 +19,12 @@ import { errorForRemote } from './request-errors.ts'
 
 /** Of one protocol: requests of one peer that are answered at the same time. More get `capacity_exceeded`. */
 export const maxConcurrentPerPeer = 16
-/** The same for all peers together: it bounds memory to so many times `maxRequestBytes`. */
+/** The same for all peers together. */
 const maxConcurrent = 256
+/** Of one protocol: what unanswered requests may take of memory, beside room for one of each size. */
+export const maxUnansweredBytes = 128 * 1024 * 1024
+/** One peer's share of it: it leaves room for others, and for two of the largest requests. */
+const peerShare = 1 / 4
 /** libp2p itself resets streams beyond this, with no word said: the answer to a flood. */
 export const maxInboundStreams = 4 * maxConcurrentPerPeer
 /** All peers together may ask so many times as often as one. */
@@ -56,6 +60,31 @@ export function createRequestServer<Request, Response>(
   const refusals = createRateLimiter(spec.rate, clock)
   const running = new Map<string, number>()
   let runningTotal = 0
+  const unanswered = new Map<string, number>()
+  let unansweredTotal = 0
+  const maxTotalBytes = Math.max(maxUnansweredBytes, 8 * spec.maxRequestBytes)
+
+  /** Room in memory for what one request sends; all of it is given back at once. */
+  const ledger = (peer: string): { reserve(bytes: number): boolean; free(): void } => {
+    let reserved = 0
+    return {
+      reserve: (bytes) => {
+        const own = unanswered.get(peer) ?? 0
+        if (own + bytes > maxTotalBytes * peerShare || unansweredTotal + bytes > maxTotalBytes) return false
+        unanswered.set(peer, own + bytes)
+        unansweredTotal += bytes
+        reserved += bytes
+        return true
+      },
+      free: () => {
+        const left = (unanswered.get(peer) ?? 0) - reserved
+        unansweredTotal -= reserved
+        reserved = 0
+        if (left > 0) unanswered.set(peer, left)
+        else unanswered.delete(peer)
+      },
+    }
+  }
 
   const answer = async (body: Uint8Array, context: RequestContext): Promise<Uint8Array> => {
     const startedMs = performance.now()
@@ -117,13 +146,23 @@ export function createRequestServer<Request, Response>(
     const onClose = (): void => gone.abort(new OwmError('aborted', 'The peer closed the stream.'))
     stream.addEventListener('close', onClose)
     const signal = withTimeout(spec.timeoutMs, stop, gone.signal)
-    const release = refusal === undefined ? occupy(peer) : (): void => undefined
+    const { reserve, free } = ledger(peer)
+    const leave = refusal === undefined ? occupy(peer) : (): void => undefined
+    const release = (): void => {
+      leave()
+      free()
+    }
+    let noRoom = false
     try {
       const received = receiveFrame(stream, {
         maxBytes: spec.maxRequestBytes,
+        reserve: (bytes) => {
+          noRoom = !reserve(bytes)
+          return !noRoom
+        },
         onTrailing: () => {
           // What a refused peer still sends is dropped as it comes; its own limit ends it.
-          if (refusal !== undefined) return
+          if (refusal !== undefined || noRoom) return
           penalise(from)
           stream.abort(new RejectedError('reject', 'malformed', 'Bytes behind the request.'))
         },
@@ -152,9 +191,9 @@ export function createRequestServer<Request, Response>(
     try {
       return await answer(await abortable(received, context.signal), context)
     } catch (error) {
-      if (!(error instanceof RejectedError)) throw error
-      penalise(context.from)
-      onOutcome(error.code, 0)
+      if (!(error instanceof RejectedError) && errorCode(error) !== 'capacity_exceeded') throw error
+      if (error instanceof RejectedError) penalise(context.from)
+      onOutcome(errorCode(error), 0)
       return encode({ error: errorForRemote(error) })
     }
   }

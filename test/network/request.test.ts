@@ -198,6 +198,33 @@ test('of one peer so many requests are answered at once', async () => {
   assert.equal(await ask(protocol, 'y'), { text: 'y' })
 })
 
+test('what one peer sends at once takes no more than its share of memory, and is told to come again', async () => {
+  const megabyte = 1024 * 1024
+  const protocol = spec({ maxRequestBytes: 16 * megabyte, timeoutMs: 60_000 })
+  const gate = Promise.withResolvers<void>()
+  let running = 0
+  server.network.handle(protocol, async ({ text }) => {
+    running += text.length
+    await gate.promise
+    return { text: 'done' }
+  })
+  const text = 'x'.repeat(12 * megabyte)
+  const codes: string[] = []
+  const asked = Array.from({ length: 6 }, () =>
+    ask(protocol, text).then(
+      () => codes.push('ok'),
+      (error) => codes.push(errorCode(error)),
+    ),
+  )
+  // A quarter of 128 MiB is room for two of them.
+  await until(() => codes.length === 4 && running === 2 * text.length)
+  assert.equal(codes, Array(4).fill('capacity_exceeded'))
+  gate.resolve()
+  await Promise.all(asked)
+  assert.equal(codes.slice(4), ['ok', 'ok'])
+  assert.is((await ask(protocol, text)).text, 'done')
+})
+
 test('malformed frames are refused by their code and cost standing', async () => {
   const protocol = spec()
   server.network.handle(protocol, echo)
