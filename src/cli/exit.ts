@@ -11,6 +11,8 @@ const byErrorCode: Readonly<Record<string, number>> = {
   data_dir_newer: exitCodes.badConfig,
   data_dir_not_a_folder: exitCodes.cannotCreate,
   data_dir_read_only: exitCodes.noPermission,
+  journal_corrupt: exitCodes.badInput,
+  journal_unusable: exitCodes.ioError,
   data_dir_unusable: exitCodes.ioError,
   disk_full: exitCodes.ioError,
   ENOSPC: exitCodes.ioError,

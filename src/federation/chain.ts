@@ -1,3 +1,4 @@
+import { RejectedError } from '../lib/index.ts'
 import {
   type Certificate,
   electionOf,
@@ -18,6 +19,7 @@ type Link = Omit<RoundView, 'heldOutBitsPerByte'>
 
 /** Evaluations that came before their certificate. */
 const maxEarlyEvaluations = 16
+const maxEarlyRounds = 4
 
 /** The certified rounds of a run, each verified against the one before. */
 export class Chain {
@@ -28,19 +30,30 @@ export class Chain {
   readonly #evaluations = new Map<string, Evaluation>()
   #head: Head
   #value: Value | null = null
+  #damaged: { readonly round: number; readonly code: string } | null = null
 
   constructor(run: Run, journal: Journal) {
     this.#run = run
     this.#journal = journal
     this.#head = firstHead(run)
-    for (let more = true; more; ) {
-      const stored = journal.certificates(run.id, this.#head.round, 64)
-      for (const { bytes, certifiedMs, seconds } of stored) this.#append(bytes, certifiedMs, seconds)
-      more = stored.length > 0
+    try {
+      for (let more = true; more; ) {
+        const stored = journal.certificates(run.id, this.#head.round, 64)
+        for (const { bytes, certifiedMs, seconds } of stored) this.#append(bytes, certifiedMs, seconds)
+        more = stored.length > 0
+      }
+    } catch (error) {
+      if (!(error instanceof RejectedError)) throw error
+      // Damaged on the disk. This one and those after it are fetched again, each in place of what is there.
+      this.#damaged = { round: this.#head.round + 1, code: error.code }
     }
     for (const evaluation of journal.evaluations(run.id)) this.#evaluations.set(evaluation.checkpoint, evaluation)
   }
 
+  /** Where what was stored broke off, if it did. */
+  get damaged(): { readonly round: number; readonly code: string } | null {
+    return this.#damaged
+  }
   get head(): Head {
     return this.#head
   }
@@ -74,7 +87,9 @@ export class Chain {
     if (this.#evaluations.has(checkpoint)) return false
     if (round <= this.#head.round && this.checkpointOf(round) !== checkpoint) return false
     const early = [...this.#evaluations.values()].filter((other) => other.round > this.#head.round)
-    if (round > this.#head.round && early.length >= maxEarlyEvaluations) return false
+    // One for a round far ahead would keep its place for ever.
+    if (round > this.#head.round + maxEarlyRounds || (round > this.#head.round && early.length >= maxEarlyEvaluations))
+      return false
     this.#evaluations.set(checkpoint, evaluation)
     // One that came early is written down with its certificate.
     if (round <= this.#head.round) this.#journal.addEvaluation(evaluation)
@@ -119,6 +134,9 @@ export class Chain {
     })
     this.#head = headOf(value)
     this.#value = value
+    for (const [checkpoint, { round }] of this.#evaluations) {
+      if (round === value.round && checkpoint !== value.checkpoint) this.#evaluations.delete(checkpoint)
+    }
     return certificate
   }
 }

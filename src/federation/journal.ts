@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import { decode, encode } from '../lib/index.ts'
+import { decode, encode, errorMessage, OwmError } from '../lib/index.ts'
 import { openValue } from './certificate.ts'
 import type { MemberRecord } from './round-state.ts'
 import { type Evaluation, type Notice, openEvaluation, openNotice, openVote } from './statements.ts'
@@ -56,12 +56,45 @@ const schema = `
     PRIMARY KEY (run, round)) STRICT;
 `
 
+/**
+ * A damaged file is not replaced by an empty one: this peer would no longer know for what it has voted, and could vote
+ * twice. Whether that matters (a vote of another round does not) is for the operator to say.
+ *
+ * @throws OwmError `journal_corrupt`, or `journal_unusable`
+ */
+function openDatabase(path: string): DatabaseSync {
+  let db: DatabaseSync | undefined
+  try {
+    db = new DatabaseSync(path)
+    // WAL with FULL: each commit is synced, one write instead of two.
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;')
+    db.exec(schema)
+    // Finds pages that are torn or missing before a round relies on them.
+    const found = db.prepare('PRAGMA quick_check(1)').get()?.['quick_check']
+    if (found !== 'ok') throw new Error(String(found))
+    return db
+  } catch (error) {
+    db?.close()
+    if (isFull(error)) throw new OwmError('disk_full', `The disk of ${path} is full.`, { path }, error)
+    const damaged = /malformed|not a database|corrupt|\*\*\*|row|page/i.test(errorMessage(error))
+    throw damaged
+      ? new OwmError(
+          'journal_corrupt',
+          `${path} is damaged: ${errorMessage(error)}. Put a copy back, or, once the round under way at the crash is over, move it away: runs and certificates are then fetched from other peers.`,
+          { path },
+          error,
+        )
+      : new OwmError('journal_unusable', `${path} cannot be opened: ${errorMessage(error)}.`, { path }, error)
+  }
+}
+
+function isFull(error: unknown): boolean {
+  return /database or disk is full/.test(errorMessage(error))
+}
+
 export function openJournal(folder: string): Journal {
   mkdirSync(folder, { recursive: true })
-  const db = new DatabaseSync(join(folder, 'federation.sqlite'))
-  // WAL with FULL: each commit is synced, one write instead of two.
-  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;')
-  db.exec(schema)
+  const db = openDatabase(join(folder, 'federation.sqlite'))
   const prepared = new Map<string, StatementSync>()
   const sql = (text: string): StatementSync => {
     const statement = prepared.get(text) ?? db.prepare(text)
@@ -108,7 +141,8 @@ export function openJournal(folder: string): Journal {
     },
     addCertificate: (run, { round, bytes, certifiedMs, seconds }) => {
       transaction(() => {
-        sql('INSERT OR IGNORE INTO certificates VALUES (?, ?, ?, ?, ?)').run(run, round, bytes, certifiedMs, seconds)
+        // One that is there already was damaged, or follows one that was.
+        sql('INSERT OR REPLACE INTO certificates VALUES (?, ?, ?, ?, ?)').run(run, round, bytes, certifiedMs, seconds)
         sql('DELETE FROM records WHERE run = ? AND round <= ?').run(run, round)
         sql('DELETE FROM held WHERE run = ? AND round <= ?').run(run, round)
         sql('DELETE FROM own WHERE run = ? AND round <= ?').run(run, round)
@@ -140,7 +174,14 @@ export function openJournal(folder: string): Journal {
     evaluations: (run) =>
       sql('SELECT document FROM evaluations WHERE run = ? ORDER BY round')
         .all(run)
-        .map((row) => openEvaluation(row['document'] as Uint8Array)),
+        .flatMap((row) => {
+          try {
+            return [openEvaluation(row['document'] as Uint8Array)]
+          } catch {
+            // Nothing is decided by them: a damaged one is measured again, or never.
+            return []
+          }
+        }),
     addEvaluation: ({ run, round, document }) =>
       void sql('INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?)').run(run, round, document),
     close: () => db.close(),

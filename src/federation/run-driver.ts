@@ -79,7 +79,8 @@ export class RunDriver {
   }
 
   start(): void {
-    const { head, finished } = this.#chain
+    const { head, finished, damaged } = this.#chain
+    if (damaged !== null) this.#log.error(damaged, 'stored certificates are damaged; they are fetched again')
     if (finished) void this.#prefetch()
     else {
       if (this.#training !== null) this.#init.emit({ type: 'run-joined', name: this.run.specification.name })

@@ -4,6 +4,8 @@ import { type Clock, errorCode, writeFileAtomic } from '../lib/index.ts'
 import type { Logger } from '../observability/index.ts'
 
 const fileName = 'manifest-sequence'
+/** Far beyond any time in milliseconds: a file with more is damaged, and going on from there would run out of numbers. */
+const maxStored = 2 ** 52
 
 /** Numbers that only rise, over restarts, `kill -9` and clocks that are set back. */
 export interface Sequence {
@@ -45,8 +47,8 @@ export async function openSequence(clock: Clock, logger: Logger, dataDir?: strin
 async function readLast(path: string, logger: Logger): Promise<number> {
   try {
     const value = Number((await readFile(path, 'utf8')).trim() || Number.NaN)
-    if (Number.isSafeInteger(value) && value >= 0) return value
-    logger.warn({ path }, 'the stored manifest sequence is not a number; going on from the time')
+    if (Number.isSafeInteger(value) && value >= 0 && value < maxStored) return value
+    logger.warn({ path }, 'the stored manifest sequence is not one; going on from the time')
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') {
       logger.warn({ path, code: errorCode(error) }, 'the manifest sequence could not be read; going on from the time')

@@ -11,7 +11,7 @@ import {
 import { createIdentity, type Identity } from '../../src/identity/index.ts'
 import { OwmError, sleep, systemClock } from '../../src/lib/index.ts'
 import { createNetwork, meshOf, type Network } from '../../src/network/index.ts'
-import { silentLogger, silentMetrics } from '../../src/observability/index.ts'
+import { type Logger, silentLogger, silentMetrics } from '../../src/observability/index.ts'
 import { defaultModel, defaultOptimizer, type Trainer } from '../../src/training/index.ts'
 
 /** Real peers on loopback, each with a federation; the trainer is a cheap one that really learns something small. */
@@ -23,6 +23,8 @@ export interface MeshPeer {
   readonly federation: Federation
   readonly events: FederationEvent[]
   readonly dataDir: string
+  /** What it logged as errors. */
+  readonly lines: string[]
   /** As from a power cut, as far as one process can: nobody is told, nothing is flushed. */
   stop(): Promise<void>
 }
@@ -48,7 +50,9 @@ export interface PeerOptions {
 export async function startPeer(options: PeerOptions = {}): Promise<MeshPeer> {
   const dataDir = options.dataDir ?? temporaryFolder()
   const identity = options.identity ?? createIdentity()
-  const components = { identity, logger: silentLogger, metrics: silentMetrics, clock: systemClock }
+  const lines: string[] = []
+  const logger: Logger = { ...silentLogger, error: (_, message) => void lines.push(message), child: () => logger }
+  const components = { identity, logger, metrics: silentMetrics, clock: systemClock }
   const network = await createNetwork(
     { ...components, mesh },
     {
@@ -89,7 +93,7 @@ export async function startPeer(options: PeerOptions = {}): Promise<MeshPeer> {
     await content.stop()
   }
   cleanups.push(stop)
-  return { name: identity.peerId.toString(), identity, network, content, federation, events, dataDir, stop }
+  return { name: identity.peerId.toString(), identity, network, content, federation, events, dataDir, lines, stop }
 }
 
 /** A peer of the mesh that has no federation: what it says is for the test to say. */
