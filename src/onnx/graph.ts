@@ -57,8 +57,8 @@ export interface GraphBuilder {
   model(): Model
 }
 
-/** Sizes up to here are followed as content: shapes and axes, not data. */
-const maxKnownElements = 64
+/** Integers up to so many are followed as content: shapes, axes, the parts of a long sequence, not data. */
+const maxKnownElements = 1024
 /** No single value is larger: 1 GiB of float32. */
 const maxElements = 1 << 28
 
