@@ -207,6 +207,33 @@ export function openCertificate(bytes: Uint8Array): Certificate {
   return { value: openValue(parsed.value), view: parsed.view, votes: parsed.votes.map(openVote), bytes }
 }
 
+/** The round that a certificate claims to be of. Nothing else is checked. @throws RejectedError as `decode` does */
+export function claimedRound(bytes: Uint8Array): number {
+  return decode(decode(bytes, certificateSchema, maxCertificateBytes).value, valueSchema, maxValueBytes).round
+}
+
+/**
+ * That a quorum has signed these bytes for the next round, before anything in them is opened: a stranger can fill a value
+ * with 2,048 statements of its own, whose signatures would take the third of a second to verify.
+ *
+ * @throws RejectedError as `decode` and `checkVotes` do, or `wrong_round`, `wrong_parent`
+ */
+export function checkQuorum(run: Run, previous: Head, bytes: Uint8Array): void {
+  const { value, view, votes } = decode(bytes, certificateSchema, maxCertificateBytes)
+  const claimed = decode(value, valueSchema, maxValueBytes)
+  if (claimed.run.toString() !== run.id || claimed.round !== previous.round + 1) {
+    throw refusal('wrong_round', `The value is for round ${claimed.round} of run ${claimed.run}.`)
+  }
+  if (claimed.previous.toString() !== previous.id) {
+    throw refusal('wrong_parent', 'The value does not follow the certificate before.')
+  }
+  const { round, attempt } = claimed
+  const election = electionOf(run, previous, attempt)
+  if (votes.length > election.committee.length) throw refusal('not_in_committee', 'There are more votes than members.')
+  const id = cidOf(value, codecs.dagCbor).toString()
+  checkVotes(election, { id, run: run.id, round, attempt }, view, 'commit', votes.map(openVote))
+}
+
 /**
  * The whole judgement on a certificate, for anybody who has the run and the certificate before. Pure.
  *

@@ -117,7 +117,11 @@ export class LocalTraining {
   async #make(signal: AbortSignal): Promise<Trainer> {
     const { specification, id } = this.#run
     const from = this.#hints.map((peer) => peerIdFromString(peer))
-    const graph = await this.#components.content.get(specification.graph, { maxBytes: maxGraphBytes, from, signal })
+    // With it, the text that checkpoints are measured on: whoever has both may be gone when the first one is.
+    const [graph] = await Promise.all([
+      this.#components.content.get(specification.graph, { maxBytes: maxGraphBytes, from, signal }),
+      this.#text(signal).catch(() => undefined),
+    ])
     const trainer = await this.#components.trainerFactory({
       graph,
       model: specification.model,

@@ -5,7 +5,7 @@ import { errorCode, errorMessage, OwmError, withTimeout } from '../lib/index.ts'
 import type { PeerEvent } from '../network/index.ts'
 import type { Logger } from '../observability/index.ts'
 import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
-import { electionOf, leaderOf, openCertificate, type Value } from './certificate.ts'
+import { checkQuorum, claimedRound, electionOf, leaderOf, openCertificate, type Value } from './certificate.ts'
 import { CertificateSender } from './certificate-sender.ts'
 import { Chain } from './chain.ts'
 import type { CheckpointView, RunStatus, RunView, WithoutEnvelope } from './index.ts'
@@ -211,7 +211,7 @@ export class RunDriver {
     const { head } = this.#chain
     if (request.round <= head.round) this.#sender.help(from, request.round)
     else if (request.round > head.round + 1) void this.#catchUp(from)
-    else if (request.kind === 'certificate') this.#adopt(request.certificate, true)
+    else if (request.kind === 'certificate') this.#adoptSent(request.certificate, true)
     else this.#round?.onAgree(from.toString(), request)
   }
 
@@ -247,7 +247,7 @@ export class RunDriver {
         const response = await this.#components.network.request(from, syncProtocol, request, { signal })
         for (const bytes of response.certificates) {
           // Another peer may have sent it in the meantime.
-          if (openCertificate(bytes).value.round === this.#chain.head.round + 1) this.#adopt(bytes, false)
+          if (claimedRound(bytes) === this.#chain.head.round + 1) this.#adoptSent(bytes, false)
         }
         for (const document of response.evaluations) this.onEvaluation(document)
         more = this.#chain.head.round > after && this.#chain.head.round < response.round
@@ -259,6 +259,12 @@ export class RunDriver {
       const stale = this.#round !== null && this.#round.round <= this.#chain.head.round
       if (stale && !signal.aborted) this.#proceed()
     }
+  }
+
+  /** One that another peer sent. @throws RejectedError what is wrong with it */
+  #adoptSent(bytes: Uint8Array, proceed: boolean): void {
+    checkQuorum(this.run, this.#chain.head, bytes)
+    this.#adopt(bytes, proceed)
   }
 
   /** Takes the next certificate. `proceed` when no more are known to follow at once. */

@@ -1,9 +1,11 @@
 import type { Multiaddr } from '@multiformats/multiaddr'
 import * as assert from 'uvu/assert'
+import { checkQuorum, firstHead, verifyCertificate } from '../../src/federation/certificate.ts'
 import { signRun } from '../../src/federation/specification.ts'
+import { signVote } from '../../src/federation/statements.ts'
 import { runsTopic } from '../../src/federation/wire.ts'
-import { createIdentity } from '../../src/identity/index.ts'
-import { encode, sleep } from '../../src/lib/index.ts'
+import { createIdentity, type Identity } from '../../src/identity/index.ts'
+import { cidOf, codecs, encode, errorCode, sleep } from '../../src/lib/index.ts'
 import { suite } from '../suite.ts'
 import { cleanUp, specificationFor, startLiar, startPeer } from './mesh.ts'
 
@@ -43,6 +45,42 @@ test('a beacon that names no peer, or another than its author, does nothing', as
   stop()
   assert.equal(seen, [])
   assert.equal(names(), ['honest'])
+})
+
+test('a certificate without a quorum is refused before anything in it is opened', async () => {
+  const owner = createIdentity()
+  const name = owner.peerId.toString()
+  const cid = cidOf(new Uint8Array(1))
+  const run = signRun(owner, {
+    ...(await specificationFor({ content: { put: async () => cid } as never }, [{ name }], { minimumTrainers: 1 })),
+  })
+  const value = encode({
+    v: 1,
+    run: run.cid,
+    round: 1,
+    attempt: 0,
+    previous: run.cid,
+    updates: Array(1024).fill(new Uint8Array(100)),
+    joins: [],
+    checkpoint: cid,
+    roster: [{ peer: name, missed: 0 }],
+  })
+  const id = cidOf(value, codecs.dagCbor).toString()
+  const voteOf = (voter: Identity): Uint8Array =>
+    signVote(voter, { run: run.id, round: 1, attempt: 0, view: 0, phase: 'commit', value: id }).document
+  const certificate = (votes: Uint8Array[]): Uint8Array => encode({ v: 1, value, view: 0, votes })
+  const codeWith = (votes: Uint8Array[]): string => {
+    try {
+      checkQuorum(run, firstHead(run), certificate(votes))
+      return 'none'
+    } catch (error) {
+      return errorCode(error)
+    }
+  }
+  assert.is(codeWith([voteOf(createIdentity())]), 'not_in_committee')
+  assert.is(codeWith([voteOf(owner), voteOf(createIdentity())]), 'not_in_committee')
+  assert.is(codeWith([voteOf(owner)]), 'none')
+  assert.throws(() => verifyCertificate(run, firstHead(run), certificate([voteOf(owner)])))
 })
 
 test.run()
