@@ -73,6 +73,7 @@ export const operators = {
   Cos: same,
   Sigmoid: same,
   Softplus: same,
+  Elu: operator({ alpha: 'float' }, (inputs) => [typeOnly(need(inputs, 0))]),
   LeakyRelu: operator({ alpha: 'float' }, (inputs) => [typeOnly(need(inputs, 0))]),
   Gelu: operator({ approximate: 'string' }, (inputs) => [typeOnly(need(inputs, 0))]),
   /** Lower and upper bound are scalars, either of which may be left out. */

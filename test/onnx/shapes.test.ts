@@ -61,7 +61,7 @@ const uses: Record<string, (g: GraphBuilder, v: Record<'a' | 'b' | 'row' | 'ids'
     ])
   },
   activations: (g, { a }) =>
-    (['Abs', 'Sign', 'Erf', 'Sin', 'Cos', 'Sigmoid', 'Softplus', 'LeakyRelu', 'Gelu'] as const).reduce(
+    (['Abs', 'Sign', 'Erf', 'Sin', 'Cos', 'Sigmoid', 'Softplus', 'Elu', 'LeakyRelu', 'Gelu'] as const).reduce(
       (x, op) => g.op(op, [x]),
       a,
     ),

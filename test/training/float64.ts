@@ -185,6 +185,10 @@ const lowerings: Readonly<Record<string, Lowering>> = {
     g.op('ReduceMean', [x!, g.integers(spatialAxes(x!.shape.length - 2))], { keepdims: 1 }),
   Erf: erf,
   Gelu: gelu,
+  Elu: (g, [x], attributes) => {
+    const below = g.op('Mul', [g.op('Sub', [g.op('Exp', [x!]), f(g, 1)]), f(g, attributes.get('alpha', 1))])
+    return g.op('Where', [g.op('Greater', [x!, f(g, 0)]), x!, below])
+  },
   LeakyRelu: (g, [x], attributes) => {
     const negative = g.op('Mul', [x!, f(g, attributes.get('alpha', 0.01))])
     return g.op('Where', [g.op('Greater', [x!, f(g, 0)]), x!, negative])

@@ -115,6 +115,7 @@ const checks: Record<string, Check> = {
   Erf: { shapes: [[5]], use: (g, x) => g.op('Erf', [x]) },
   Sigmoid: { shapes: [[5]], use: (g, x) => g.op('Sigmoid', [x]) },
   Softplus: { shapes: [[5]], use: (g, x) => g.op('Softplus', [x]) },
+  Elu: { shapes: [[2, 3]], spaced: true, use: (g, x) => g.op('Elu', [x], { alpha: 0.5 }) },
   LeakyRelu: { shapes: [[6]], spaced: true, use: (g, x) => g.op('LeakyRelu', [x], { alpha: 0.25 }) },
   Gelu: { shapes: [[5]], use: (g, x) => g.op('Gelu', [x]) },
   'Gelu by tanh': { shapes: [[5]], use: (g, x) => g.op('Gelu', [x], { approximate: 'tanh' }) },

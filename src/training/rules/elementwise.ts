@@ -64,6 +64,13 @@ export const elementwise: RuleTable = {
   Sigmoid: [times(0, (c) => mul(c, output(c), oneMinus(c, output(c))))],
   Softplus: [times(0, (c) => c.g.op('Sigmoid', [x(c)]))],
   Relu: [(c) => masked(c, positive(c), 0)],
+  // y = alpha (e^x - 1) below 0, where its slope is y + alpha; above, y is x.
+  Elu: [
+    (c) => {
+      const slope = c.g.op('Add', [output(c), constantLike(c, attribute(c, 'alpha', 1))])
+      return c.g.op('Where', [positive(c), c.dy, mul(c, c.dy, slope)])
+    },
+  ],
   LeakyRelu: [(c) => c.g.op('Where', [positive(c), c.dy, scaled(c, c.dy, attribute(c, 'alpha', 0.01))])],
   Gelu: [times(0, (c) => (attribute<string>(c, 'approximate', 'none') === 'tanh' ? geluTanhSlope(c) : geluSlope(c)))],
   Clip: [
