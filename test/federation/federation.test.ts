@@ -124,6 +124,23 @@ test('the leader dies while updates are collected: the next one carries on, and 
   assert.not.ok(rest[0]?.federation.runs()[0]?.roster.includes(leader.name))
 })
 
+test('who trains has all that the run needs, the held-out text too: the only other peer that has it may die', async () => {
+  const peers = [await startPeer(), await startPeer(), await startPeer()]
+  const [owner] = peers as [MeshPeer]
+  await connectAll(peers)
+  const specification = await specificationFor(owner, peers)
+  const had = peers.map(async (peer) => {
+    await new Promise<void>((resolve) => {
+      peer.federation.onEvent((event) => {
+        if (event.type === 'train-progress' && event.trainer === peer.name) resolve()
+      })
+    })
+    return peer.content.has(specification.heldOut)
+  })
+  await owner.federation.createRun(specification)
+  assert.equal(await Promise.all(had), [true, true, true])
+})
+
 test('a late peer catches up, joins, and trains; one without data follows and can answer from the checkpoint', async () => {
   const peers = [await startPeer(), await startPeer(), await startPeer()]
   const [owner] = peers as [MeshPeer]
