@@ -2,7 +2,7 @@
  * How long a training step takes, on one thread and on two, with the weights inside the runtime; beside it PyTorch
  * eager on the same steps, where `OWM_PYTHON` names a Python that has it (otherwise `python3` is tried).
  *
- * `npm run bench -- training [MILLISECONDS A MEASUREMENT]`
+ * `npm run bench -- training [MILLISECONDS A MEASUREMENT [STEP...]]`, where no steps are all, and then PyTorch's too.
  */
 import { spawnSync } from 'node:child_process'
 import {
@@ -62,14 +62,17 @@ const gptFlops =
 
 export async function run(args: readonly string[]): Promise<Readonly<Record<string, unknown>>> {
   const measureMs = Number(args[0] ?? 800)
+  const wanted = args.slice(1)
+  const chosen = Object.entries(cases).filter(([name]) => wanted.length === 0 || wanted.includes(name))
   const figures: Record<string, number | string> = {}
   for (const threads of [1, 2]) {
     const suffix = threads === 1 ? '' : 'TwoThreads'
     const peak = await gemmPeak(threads, measureMs)
     figures[`gemmPeakGflops${suffix}`] = round(peak)
-    for (const [name, one] of Object.entries(cases))
-      figures[`${name}Ms${suffix}`] = round(await stepMs(one, threads, measureMs))
-    figures[`gptFractionOfPeak${suffix}`] = round(gptFlops / 1e6 / Number(figures[`gptMs${suffix}`]) / peak)
+    for (const [name, one] of chosen) figures[`${name}Ms${suffix}`] = round(await stepMs(one, threads, measureMs))
+    if (figures[`gptMs${suffix}`] !== undefined)
+      figures[`gptFractionOfPeak${suffix}`] = round(gptFlops / 1e6 / Number(figures[`gptMs${suffix}`]) / peak)
+    if (wanted.length > 0) continue
     const torch = pytorch(threads)
     if (torch === undefined) figures['torch'] = 'not installed'
     else for (const [name, ms] of Object.entries(torch)) figures[`torch${upper(name)}Ms${suffix}`] = round(ms)
