@@ -5,22 +5,24 @@ import { errorCode, errorMessage, OwmError, withTimeout } from '../lib/index.ts'
 import type { PeerEvent } from '../network/index.ts'
 import type { Logger } from '../observability/index.ts'
 import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
-import { checkQuorum, claimedRound, electionOf, leaderOf, openCertificate, type Value } from './certificate.ts'
+import { CatchingUp } from './catching-up.ts'
+import { checkQuorum, electionOf, openCertificate, type Value } from './certificate.ts'
 import { CertificateSender } from './certificate-sender.ts'
 import { Chain } from './chain.ts'
-import type { CheckpointView, RunStatus, RunView, WithoutEnvelope } from './index.ts'
+import type { CheckpointView, RunView, WithoutEnvelope } from './index.ts'
 import { LocalTraining } from './local-training.ts'
-import { phaseOf } from './machine.ts'
 import { measureInTurn, turnOf } from './measuring.ts'
+import { OldRounds } from './old-rounds.ts'
 import { fetchTimeoutMs } from './proposal.ts'
 import { Results } from './results.ts'
-import { keptOf, keptUpdatesRounds, keptWeightsRounds, type Retention } from './retention.ts'
+import { keptUpdatesRounds, type Retention } from './retention.ts'
 import { retrying } from './retrying.ts'
 import { type RoundComponents, RoundDriver } from './round-driver.ts'
+import { viewOf } from './run-view.ts'
 import type { Run } from './specification.ts'
 import { type Evaluation, openEvaluation, openNotice, type Progress, signEvaluation } from './statements.ts'
 import { type Measured, timingOf } from './timing.ts'
-import { type AgreeRequest, maxSyncBytes, type SyncResponse, syncProtocol, type UpdateRequest } from './wire.ts'
+import { type AgreeRequest, maxSyncBytes, type SyncResponse, type UpdateRequest } from './wire.ts'
 
 export type DriverComponents = Omit<RoundComponents, 'results' | 'training'> & {
   readonly trainerFactory: (init: TrainerInit) => Promise<Trainer>
@@ -54,11 +56,10 @@ export class RunDriver {
   readonly #training: LocalTraining | null
   readonly #shutdown = new AbortController()
   readonly #history: Measured[] = []
-  readonly #catchingUp = new Set<string>()
   readonly #sender: CertificateSender
   #callOffRestart: () => void = () => undefined
-  /** Rounds up to this one have nothing left to delete. */
-  #pruned = { weights: 0, updates: 0 }
+  readonly #oldRounds: OldRounds
+  readonly #catchingUp: CatchingUp
   #round: RoundDriver | null = null
   /** Of the round before and of the newest. */
   #stopMeasuring: (() => void)[] = [() => undefined, () => undefined]
@@ -75,7 +76,19 @@ export class RunDriver {
     this.#training =
       data === null ? null : new LocalTraining({ ...components, logger: this.#log }, run, this.#self, data)
     this.#components = { ...components, logger: this.#log, results: this.#results, training: this.#training }
-    this.#sender = new CertificateSender(this.#components, run, this.#chain, this.#shutdown.signal)
+    this.#oldRounds = new OldRounds(run, this.#chain, this.#results, init.retention)
+    const over = this.#shutdown.signal
+    this.#sender = new CertificateSender(this.#components, run, this.#chain, over)
+    this.#catchingUp = new CatchingUp(this.#components, {
+      run,
+      chain: this.#chain,
+      over,
+      adopt: (bytes) => this.#adoptSent(bytes, false),
+      onEvaluation: (document) => this.onEvaluation(document),
+      onDone: () => {
+        if (this.#round !== null && this.#round.round <= this.#chain.head.round) this.#proceed()
+      },
+    })
   }
 
   start(): void {
@@ -88,7 +101,7 @@ export class RunDriver {
       else void this.#prefetch()
       this.#startRound()
     }
-    for (const peer of this.#components.network.peers()) void this.#catchUp(peer.id)
+    for (const peer of this.#components.network.peers()) void this.#catchingUp.from(peer.id)
   }
 
   async stop(): Promise<void> {
@@ -126,25 +139,16 @@ export class RunDriver {
   }
 
   view(): RunView {
-    const { specification, id, owner } = this.run
-    const { head, finished } = this.#chain
-    const round = this.#round
-    const committee = round?.election.committee ?? this.#chain.last()?.committee ?? []
-    return {
-      id,
-      name: specification.name,
-      owner,
-      status: this.#status(),
-      totalRounds: specification.rounds,
-      round: finished ? head.round : head.round + 1,
-      phase: round === null ? 'certified' : phaseOf(round.state),
-      leader: round === null ? null : leaderOf(committee, round.state.view),
-      committee,
-      roster: head.roster.map((place) => place.peer),
-      rounds: this.#chain.rounds(),
-      initialBitsPerByte: this.#chain.bitsPerByte(specification.initial.toString()),
+    const { network, clock } = this.#components
+    return viewOf({
+      run: this.run,
+      self: this.#self,
+      chain: this.#chain,
+      round: this.#round,
       parameters: this.#results.parameters,
-    }
+      network,
+      nowMs: clock.now(),
+    })
   }
 
   /** The weights of a certified round, verified. */
@@ -158,12 +162,12 @@ export class RunDriver {
   onPeer(event: PeerEvent): void {
     this.#round?.feed({ type: event.type, peer: event.peer.toString() })
     // It may have certified while we were apart.
-    if (event.type === 'connected' && !this.#chain.finished) void this.#catchUp(event.peer)
+    if (event.type === 'connected' && !this.#chain.finished) void this.#catchingUp.from(event.peer)
   }
 
   /** Another peer says that it is at this round. */
   onHead(round: number, from: PeerId): void {
-    if (round > this.#chain.head.round) void this.#catchUp(from)
+    if (round > this.#chain.head.round) void this.#catchingUp.from(from)
   }
 
   /** Takes what others measured, if one of the run's peers signed it. @throws RejectedError */
@@ -175,7 +179,8 @@ export class RunDriver {
     const { round, checkpoint, microBits } = evaluation
     this.#init.emit({ type: 'evaluated', round, checkpoint, heldOutBitsPerByte: microBits / 1_000_000 })
     // Nothing is left to do for the trainer's thread.
-    if (this.#chain.finished && round === this.#chain.head.round) void this.#training?.stop()
+    if (this.#chain.finished && round === this.#chain.head.round)
+      this.#training?.stop().catch((error) => this.#log.warn({ error: errorMessage(error) }, 'a trainer did not stop'))
   }
 
   /** What another trainer tells of its round, for those who watch. */
@@ -202,7 +207,7 @@ export class RunDriver {
       return 'late'
     }
     if (this.#round?.round === round) return this.#round.offer(from, request, signal)
-    void this.#catchUp(from)
+    void this.#catchingUp.from(from)
     return 'behind'
   }
 
@@ -210,7 +215,7 @@ export class RunDriver {
   onAgree(from: PeerId, request: AgreeRequest): void {
     const { head } = this.#chain
     if (request.round <= head.round) this.#sender.help(from, request.round)
-    else if (request.round > head.round + 1) void this.#catchUp(from)
+    else if (request.round > head.round + 1) void this.#catchingUp.from(from)
     else if (request.kind === 'certificate') this.#adoptSent(request.certificate, true)
     else this.#round?.onAgree(from.toString(), request)
   }
@@ -231,33 +236,6 @@ export class RunDriver {
       certificates,
       evaluations: evaluations.map((evaluation) => evaluation.document),
       round: this.#chain.head.round,
-    }
-  }
-
-  /** Asks a peer for the certificates after ours, until there are no more. */
-  async #catchUp(from: PeerId): Promise<void> {
-    const name = from.toString()
-    const { signal } = this.#shutdown
-    if (name === this.#self || this.#catchingUp.has(name) || signal.aborted) return
-    this.#catchingUp.add(name)
-    try {
-      for (let more = true; more; ) {
-        const after = this.#chain.head.round
-        const request = { kind: 'certificates', run: this.run.cid, after } as const
-        const response = await this.#components.network.request(from, syncProtocol, request, { signal })
-        for (const bytes of response.certificates) {
-          // Another peer may have sent it in the meantime.
-          if (claimedRound(bytes) === this.#chain.head.round + 1) this.#adoptSent(bytes, false)
-        }
-        for (const document of response.evaluations) this.onEvaluation(document)
-        more = this.#chain.head.round > after && this.#chain.head.round < response.round
-      }
-    } catch (error) {
-      this.#log.debug({ from: name, code: errorCode(error), error: errorMessage(error) }, 'could not catch up')
-    } finally {
-      this.#catchingUp.delete(name)
-      const stale = this.#round !== null && this.#round.round <= this.#chain.head.round
-      if (stale && !signal.aborted) this.#proceed()
     }
   }
 
@@ -327,7 +305,7 @@ export class RunDriver {
       timing: timingOf(this.#history, this.run.specification.localMs),
       emit: this.#init.emit,
       hints: () => this.#hints(),
-      catchUp: (from) => void this.#catchUp(from),
+      catchUp: (from) => void this.#catchingUp.from(from),
       onCertificate: (bytes, leader) => {
         this.#adopt(bytes, true)
         void this.#spread(bytes, leader === this.#self)
@@ -378,50 +356,18 @@ export class RunDriver {
       const { round, checkpoint, signatures, certifiedMs } = link
       const weights = CID.parse(manifest.weights)
       this.#ready = { run: this.run.id, name, round, checkpoint, weights, graph, model, signatures, certifiedMs }
-      await this.#prune(round)
+      await this.#oldRounds.prune(round)
     })
   }
 
   /** What of this run must stay on this peer. */
   async keeps(): Promise<string[]> {
-    const { graph, initial, heldOut } = this.run.specification
-    const { weights, updates } = keptOf(this.#chain.rounds(), this.#ready?.round ?? 0)
-    const flat = await Promise.all(weights.map((checkpoint) => this.#results.weightsCidOf(checkpoint)))
-    return [
-      ...[graph, initial, heldOut].map(String),
-      ...weights,
-      ...flat.filter((cid) => cid !== null),
-      ...updates,
-      ...this.#results.stored,
-      ...(this.#round?.keeps() ?? []),
-    ]
+    return [...(await this.#oldRounds.kept(this.#ready?.round ?? 0)), ...(this.#round?.keeps() ?? [])]
   }
 
   /** All that this peer may have stored for the run, for one that is followed no longer. */
-  async everything(): Promise<string[]> {
-    const { graph, initial, heldOut } = this.run.specification
-    const rounds = this.#chain.rounds().slice(this.#pruned.weights)
-    const flat = await Promise.all(rounds.map(({ checkpoint }) => this.#results.weightsCidOf(checkpoint)))
-    return [
-      ...[graph, initial, heldOut].map(String),
-      ...rounds.flatMap(({ checkpoint, updates }) => [checkpoint, ...updates]),
-      ...flat.filter((cid) => cid !== null),
-      ...this.#results.stored,
-    ]
-  }
-
-  /** Deletes what old rounds have left. */
-  async #prune(newest: number): Promise<void> {
-    const until = { weights: newest - keptWeightsRounds, updates: newest - keptUpdatesRounds }
-    const rounds = this.#chain.rounds()
-    const old: string[] = []
-    for (const { checkpoint } of rounds.slice(this.#pruned.weights, Math.max(0, until.weights))) {
-      const weights = await this.#results.weightsCidOf(checkpoint)
-      old.push(checkpoint, ...(weights === null ? [] : [weights]))
-    }
-    for (const { updates } of rounds.slice(this.#pruned.updates, Math.max(0, until.updates))) old.push(...updates)
-    this.#pruned = { weights: Math.max(0, until.weights), updates: Math.max(0, until.updates) }
-    await this.#init.retention.discard(old)
+  everything(): Promise<string[]> {
+    return this.#oldRounds.everything()
   }
 
   /** Measures the newest checkpoint when it is this peer's turn; the initial weights before the first round. */
@@ -447,19 +393,5 @@ export class RunDriver {
       },
     })
     this.#stopMeasuring = [...this.#stopMeasuring.slice(1), stop]
-  }
-
-  #status(): RunStatus {
-    const { network, clock } = this.#components
-    const round = this.#round
-    if (this.#chain.finished) return 'finished'
-    if (round === null) return 'waiting'
-    const { committee, quorum } = round.election
-    const { timing } = round.state.config
-    const up = committee.filter((peer) => peer === this.#self || network.isConnected(peerIdFromString(peer)))
-    const late = clock.now() - round.startedMs > 2 * (timing.collectMs + timing.agreeMs)
-    const alone = committee.includes(this.#self) && up.length < quorum
-    if (!late && !alone) return 'training'
-    return this.#chain.head.round === 0 ? 'waiting' : 'stalled'
   }
 }

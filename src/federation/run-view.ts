@@ -1,0 +1,54 @@
+import { peerIdFromString } from '@libp2p/peer-id'
+import type { Network } from '../network/index.ts'
+import { leaderOf } from './certificate.ts'
+import type { Chain } from './chain.ts'
+import type { RunStatus, RunView } from './index.ts'
+import { phaseOf } from './machine.ts'
+import type { RoundDriver } from './round-driver.ts'
+import type { Run } from './specification.ts'
+
+export interface Viewed {
+  readonly run: Run
+  readonly self: string
+  readonly chain: Chain
+  /** The round under way, if there is one. */
+  readonly round: RoundDriver | null
+  readonly parameters: number
+  readonly network: Network
+  readonly nowMs: number
+}
+
+/** A run as it is shown to people and programs. */
+export function viewOf(viewed: Viewed): RunView {
+  const { run, chain, round, parameters } = viewed
+  const { specification, id, owner } = run
+  const { head, finished } = chain
+  const committee = round?.election.committee ?? chain.last()?.committee ?? []
+  return {
+    id,
+    name: specification.name,
+    owner,
+    status: statusOf(viewed),
+    totalRounds: specification.rounds,
+    round: finished ? head.round : head.round + 1,
+    phase: round === null ? 'certified' : phaseOf(round.state),
+    leader: round === null ? null : leaderOf(committee, round.state.view),
+    committee,
+    roster: head.roster.map((place) => place.peer),
+    rounds: chain.rounds(),
+    initialBitsPerByte: chain.bitsPerByte(specification.initial.toString()),
+    parameters,
+  }
+}
+
+function statusOf({ chain, round, self, network, nowMs }: Viewed): RunStatus {
+  if (chain.finished) return 'finished'
+  if (round === null) return 'waiting'
+  const { committee, quorum } = round.election
+  const { timing } = round.state.config
+  const up = committee.filter((peer) => peer === self || network.isConnected(peerIdFromString(peer)))
+  const late = nowMs - round.startedMs > 2 * (timing.collectMs + timing.agreeMs)
+  const alone = committee.includes(self) && up.length < quorum
+  if (!late && !alone) return 'training'
+  return chain.head.round === 0 ? 'waiting' : 'stalled'
+}
