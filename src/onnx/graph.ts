@@ -273,9 +273,12 @@ export function openGraph(
   return { builder, outputs: inlineGraph(builder, graph, feeds) }
 }
 
+/** Operators that graphs made here may use and files may not: a runtime writes where this one's indices point. */
+const forOwnUse: ReadonlySet<string> = new Set<OperatorName>(['MaxUnpool'])
+
 /** The operator and the plain attributes of a node that may come from anywhere. */
 function checked(node: Node): { op: OperatorName; attributes: Record<string, unknown> } {
-  if (!Object.hasOwn(operators, node.op)) {
+  if (!Object.hasOwn(operators, node.op) || forOwnUse.has(node.op)) {
     const message = `The operator ${node.op} of node ${node.name} is not supported.`
     throw new OwmError('unsupported_model', message, { op: node.op, node: node.name })
   }

@@ -11,9 +11,17 @@
 import type { ParameterLayout } from '../onnx/index.ts'
 
 export { heldOutText, ngramBitsPerByte, readText } from './corpus.ts'
+export { defineModel, type ModelBuilder, type TrainableModel, within } from './define-model.ts'
 export { gptGraph, initialParameters } from './gpt.ts'
+export { type AppendLoss, classification, crossEntropy, type Loss } from './losses.ts'
+export { cnn, mlp } from './models/images.ts'
+export { lstm } from './models/lstm.ts'
+export { type TransformerShape, transformer, transformerSizes } from './models/transformer.ts'
+export { createOptimizer, type Optimizer, type OptimizerPlan } from './optimizer.ts'
+export { rateShare, type Schedule } from './schedules.ts'
 export type { TextRead } from './text-files.ts'
 export { createTrainer, type TrainerComponents, type TrainerInit } from './trainer.ts'
+export { buildTrainingStep, type Feed, type StepGraph, type TrainingStepInit } from './training-step.ts'
 export type { ParameterLayout }
 
 /** What a run's specification says of its model; the graph itself is bytes by CID. */

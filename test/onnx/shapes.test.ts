@@ -1,8 +1,11 @@
 import * as assert from 'uvu/assert'
+import { errorCode } from '../../src/lib/index.ts'
 import {
   createGraphBuilder,
+  decodeModel,
   encodeModel,
   type GraphBuilder,
+  openGraph,
   openSession,
   type RuntimeTensor,
   type Value,
@@ -111,6 +114,60 @@ for (const [title, use] of Object.entries(uses)) {
     assert.is(result?.type, value.type)
   })
 }
+
+const refused: Record<string, (g: GraphBuilder, x: Value, w: Value) => unknown> = {
+  'a stride of zero': (g, x, w) => g.op('Conv', [x, w], { strides: [0] }),
+  'a stride beyond all bounds': (g, x, w) => g.op('Conv', [x, w], { strides: [2 ** 40] }),
+  'a negative pad': (g, x, w) => g.op('Conv', [x, w], { pads: [-1, 0] }),
+  'too few pads': (g, x, w) => g.op('Conv', [x, w], { pads: [1] }),
+  'no groups': (g, x, w) => g.op('Conv', [x, w], { group: 0 }),
+  'a window larger than the whole': (g, x, w) => g.op('Conv', [x, w], { dilations: [20] }),
+  'pads that cut off all': (g, x, w) => g.op('ConvTranspose', [x, w], { pads: [60, 60] }),
+  'output padding as large as the stride': (g, x, w) => g.op('ConvTranspose', [x, w], { output_padding: [1] }),
+  'a pool without a window': (g, x) => g.op('MaxPool', [x], {}),
+  'indices by columns': (g, x) => g.op('MaxPool', [x], { kernel_shape: [2], storage_order: 1 }),
+  'a pad that cuts off more than there is': (g, x) => g.op('Pad', [x, g.integers([0, 0, -9, 0, 0, 0])]),
+  'a pad by reflection': (g, x) => g.op('Pad', [x, g.integers([0, 0, 1, 0, 0, 1])], { mode: 'reflect' }),
+  'Gemm of three axes': (g, x) => g.op('Gemm', [x, x]),
+}
+for (const [title, use] of Object.entries(refused)) {
+  test(`what does not fit is refused before it runs: ${title}`, () => {
+    const g = createGraphBuilder('refused')
+    const [x, w] = [g.input('x', 'float32', [1, 2, 8]), g.input('w', 'float32', [2, 2, 3])]
+    assert.is(
+      codeOf(() => use(g, x, w)),
+      'bad_graph',
+    )
+  })
+}
+const codeOf = (body: () => unknown): string => {
+  try {
+    body()
+    return 'none'
+  } catch (error) {
+    return errorCode(error)
+  }
+}
+
+test('a pad beyond memory is oversized', () => {
+  const g = createGraphBuilder('large')
+  const x = g.input('x', 'float32', [8])
+  assert.is(
+    codeOf(() => g.op('Pad', [x, g.integers([0, 2 ** 40])])),
+    'oversized',
+  )
+})
+
+test('an operator that writes where indices point is made here, and refused in a file', () => {
+  const g = createGraphBuilder('unpool')
+  const [x, at] = [g.input('x', 'float32', [1, 1, 2]), g.input('at', 'int64', [1, 1, 2])]
+  g.output('y', g.op('MaxUnpool', [x, at, g.integers([1, 1, 4])], { kernel_shape: [2], strides: [2] }))
+  const { graph } = decodeModel(encodeModel(g.model()))
+  assert.is(
+    codeOf(() => openGraph(graph)),
+    'unsupported_model',
+  )
+})
 
 test('named sizes go through reshapes, and numbers take their place when a graph is opened', () => {
   const g = createGraphBuilder('named')

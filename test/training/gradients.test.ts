@@ -244,6 +244,19 @@ test('an operator without a rule is named, with its node', () => {
   }
 })
 
+test('an output after the first, through which nothing can go back, is named', () => {
+  const g = createGraphBuilder('none')
+  const [x, scale] = [g.input('x', 'float32', [2, 3]), g.input('scale', 'float32', [3])]
+  const [, mean] = g.ops('LayerNormalization', [x, scale], { axis: -1 }, 2, 'the_node')
+  try {
+    appendGradients(g, { value: mean!, gradient: mean! }, [x])
+    assert.unreachable()
+  } catch (error) {
+    assert.is((error as OwmError).code, 'no_gradient')
+    assert.match((error as OwmError).message, 'the_node')
+  }
+})
+
 test('a parameter that has no influence is named', () => {
   const g = createGraphBuilder('none')
   const [x, unused] = [g.input('x', 'float64', [3]), g.input('unused', 'float64', [3])]
