@@ -23,6 +23,8 @@ export interface GatewayLimits {
   readonly headersTimeoutMs: number
   /** Until the whole request has come in. */
   readonly requestTimeoutMs: number
+  /** A connection on which nothing moves for so long, either way, is cut: its reader has stopped reading. */
+  readonly idleTimeoutMs: number
 }
 
 export const defaultLimits: GatewayLimits = {
@@ -43,6 +45,8 @@ export const defaultLimits: GatewayLimits = {
   stopGraceMs: 5_000,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 20_000,
+  // Longer than the longest silence before an answer: waiting for a turn, and generating all of it.
+  idleTimeoutMs: 180_000,
 }
 
 /** Longest answer, in tokens, which are bytes. */

@@ -72,6 +72,7 @@ export function createHttpServer(
       void listener(incoming, outgoing)
     },
   )
+  server.setTimeout(limits.idleTimeoutMs)
   server.maxConnections = limits.maxConnections
   server.on('connection', (socket) => {
     busy.set(socket, 0)

@@ -144,6 +144,12 @@ test('a request that trickles in is cut off', async () => {
   assert.is(peer.answerer.calls.length, 0)
 })
 
+test('a connection on which nothing moves any more is cut', async () => {
+  await using peer = await stage({ limits: { idleTimeoutMs: 100 } })
+  const received = await sendRaw(peer.port, 'GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  assert.match(received, 'what happens from now on')
+})
+
 test('connections beyond the limit are closed unanswered, and there is room again when others leave', async () => {
   await using peer = await stage({ limits: { maxConnections: 2 } })
   const ask = 'GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
