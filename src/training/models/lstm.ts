@@ -48,7 +48,8 @@ function lstmLayer(m: ModelBuilder, x: Value, { length, hidden }: { length: numb
   return g.op('Concat', shown, { axis: 0 })
 }
 
-/** One step; without a state, the first, whose state would be zeros. Gates are in the order input, forget, new, output. */
+/** One step; without a state, the first, whose state would be zeros. Gates are in the order input, forget, output, new:
+ * those with a sigmoid side by side. */
 function lstmCell(
   { g }: ModelBuilder,
   given: Value,
@@ -57,9 +58,10 @@ function lstmCell(
 ): { readonly cell: Value; readonly shown: Value } {
   const hidden = Number(recurrent.shape[0])
   const gates = before === undefined ? given : g.op('Gemm', [before.shown, recurrent, given])
-  const parts = g.ops('Split', [gates, g.integers([hidden, hidden, hidden, hidden])], { axis: 1 }, 4)
-  const [take, keep, show] = [0, 1, 3].map((at) => g.op('Sigmoid', [parts[at]!])) as [Value, Value, Value]
-  const taken = g.op('Mul', [take, g.op('Tanh', [parts[2]!])])
+  const [open, fresh] = g.ops('Split', [gates, g.integers([3 * hidden, hidden])], { axis: 1 }, 2) as [Value, Value]
+  const opened = g.ops('Split', [g.op('Sigmoid', [open]), g.integers([hidden, hidden, hidden])], { axis: 1 }, 3)
+  const [take, keep, show] = opened as [Value, Value, Value]
+  const taken = g.op('Mul', [take, g.op('Tanh', [fresh])])
   const cell = before === undefined ? taken : g.op('Add', [g.op('Mul', [keep, before.cell]), taken])
   return { cell, shown: g.op('Mul', [show, g.op('Tanh', [cell])]) }
 }

@@ -68,10 +68,12 @@ def lstm(p, tokens, c):
     x = F.embedding(tokens, p["token.embedding"])
     for at in range(c["layers"]):
         layer = torch.nn.LSTM(x.shape[2], c["hidden"], batch_first=True)
+        # PyTorch has the gates in the order input, forget, new, output; here the new values come last.
+        gates = lambda v: torch.cat([v.chunk(4, -1)[i] for i in (0, 1, 3, 2)], -1)
         weights = {
-            "weight_ih_l0": p[f"{at}.input"].T,
-            "weight_hh_l0": p[f"{at}.recurrent"].T,
-            "bias_ih_l0": p[f"{at}.bias"],
+            "weight_ih_l0": gates(p[f"{at}.input"]).T,
+            "weight_hh_l0": gates(p[f"{at}.recurrent"]).T,
+            "bias_ih_l0": gates(p[f"{at}.bias"]),
             "bias_hh_l0": torch.zeros_like(p[f"{at}.bias"]),
         }
         x, _ = torch.func.functional_call(layer, weights, (x,))
