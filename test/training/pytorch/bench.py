@@ -8,7 +8,8 @@ import time
 import torch
 import torch.nn.functional as F
 
-import record
+sys.dont_write_bytecode = True
+import record  # noqa: E402
 
 torch.set_default_dtype(torch.float32)
 torch.set_num_threads(int(sys.argv[1]))
