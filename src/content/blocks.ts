@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { FsBlockstore } from 'blockstore-fs'
 import { NextToLast } from 'blockstore-fs/sharding'
 import type { CID } from 'multiformats/cid'
-import { blake3Of, equalBytes, errorCode, toHex, writeFileAtomic } from '../lib/index.ts'
+import { blake3Of, equalBytes, errorCode, errorMessage, OwmError, toHex, writeFileAtomic } from '../lib/index.ts'
 
 /** The blocks of this peer. `read` does not verify: whoever reads compares with the CID. */
 export interface Blocks {
@@ -63,7 +63,9 @@ export function diskBlocks(path: string): Blocks {
   }
   return {
     open: async () => {
-      await mkdir(path, { recursive: true })
+      await mkdir(path, { recursive: true }).catch((error) => {
+        throw new OwmError('data_dir_unusable', `${path} cannot hold blocks: ${errorMessage(error)}.`, { path }, error)
+      })
       await store.open()
       for (const folder of await readdir(path, { withFileTypes: true })) {
         if (!folder.isDirectory()) continue

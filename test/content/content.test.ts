@@ -32,11 +32,11 @@ async function peer(init: Partial<ContentInit> = {}) {
     { network, logger: silentLogger, metrics: silentMetrics },
     { maxBytes: 64 * 1024 * 1024, ...init },
   )
-  await content.start()
   stops.push(
     () => libp2p.stop(),
     () => content.stop(),
   )
+  await content.start()
   return { libp2p, content, connect: (other: typeof libp2p) => libp2p.dial(other.getMultiaddrs()) }
 }
 
@@ -219,6 +219,12 @@ test('a value that is stored while another is removed keeps the blocks that both
     assert.ok(await content.has(fresh))
     await content.remove([fresh, old], { keeping: [] })
   }
+})
+
+test('a file in the place of the folder is an error with a code', async () => {
+  const path = join(folder(), 'blocks')
+  writeFileSync(path, '')
+  assert.is(await codeOf(peer({ path })), 'data_dir_unusable')
 })
 
 test.run()

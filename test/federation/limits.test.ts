@@ -1,16 +1,20 @@
+import type { Multiaddr } from '@multiformats/multiaddr'
 import * as assert from 'uvu/assert'
+import { openJournal } from '../../src/federation/journal.ts'
 import { Offers } from '../../src/federation/offers.ts'
 import type { Results } from '../../src/federation/results.ts'
 import { keptUpdatesRounds, keptWeightsRounds } from '../../src/federation/retention.ts'
 import { type KnownRun, maxRuns, maxRunsPerOwner, placeFor, silentMs } from '../../src/federation/run-table.ts'
+import { signRun } from '../../src/federation/specification.ts'
 import type { Notice } from '../../src/federation/statements.ts'
 import { signNotice } from '../../src/federation/statements.ts'
 import { steadyClock } from '../../src/federation/steady-clock.ts'
-import { createIdentity } from '../../src/identity/index.ts'
-import { type Clock, cidOf, manualClock } from '../../src/lib/index.ts'
+import { runsTopic } from '../../src/federation/wire.ts'
+import { createIdentity, type Identity } from '../../src/identity/index.ts'
+import { type Clock, cidOf, encode, manualClock, sleep } from '../../src/lib/index.ts'
 import { silentLogger } from '../../src/observability/index.ts'
 import { suite } from '../suite.ts'
-import { certified, cleanUp, connectAll, type MeshPeer, specificationFor, startPeer, until } from './mesh.ts'
+import { certified, cleanUp, connectAll, type MeshPeer, specificationFor, startLiar, startPeer, until } from './mesh.ts'
 
 const test = suite('federation, its limits')
 test.afterEach(cleanUp)
@@ -119,32 +123,78 @@ test('a trainer that signs many updates has one of them stored', async () => {
   assert.is(fed.length, 2)
 })
 
-test('the disk use of a long run is bounded, and what late comers need stays', async () => {
-  const weights = 20_000
-  const peers = [await startPeer({ weights, trainMs: 1 }), await startPeer({ weights, trainMs: 1 })]
-  const [owner] = peers as [MeshPeer]
-  await connectAll(peers)
-  const change = { rounds: 40, localMs: 10, committeeSize: 2 }
-  await owner.federation.createRun(await specificationFor(owner, peers, change, weights))
-  const most = { bytes: 0 }
-  const watching = setInterval(() => {
-    void owner.content.stat().then(({ bytes }) => {
-      most.bytes = Math.max(most.bytes, bytes)
-    })
-  }, 20)
-  await until(() => peers.every((peer) => certified(peer) === 40))
-  clearInterval(watching)
-  await until(() => peers.every((peer) => peer.federation.checkpoints()[0]?.round === 40))
-  // The newest, and two rounds on their way in and out.
-  const roundBytes = { weights: weights * 4 + 2_000, updates: 2 * (weights + 2_000) }
-  const bound = (keptWeightsRounds + 3) * roundBytes.weights + (keptUpdatesRounds + 3) * roundBytes.updates
-  assert.ok(40 * (roundBytes.weights + roundBytes.updates) > 2 * bound, 'the test could not fail')
-  assert.ok(most.bytes < bound, `${most.bytes} bytes, over ${bound}`)
-  const late = await startPeer({ weights, trains: false })
-  await connectAll([owner, late])
-  await until(() => late.federation.checkpoints()[0]?.round === 40)
-  const run = owner.federation.runs()[0]
-  assert.is(run?.rounds.length, 40)
+test('a stranger with many runs takes its share of the table, and what is pushed out leaves nothing behind', async () => {
+  const peer = await startPeer({ trains: false })
+  const liar = await startLiar()
+  await liar.network.connect(peer.network.addresses()[0] as Multiaddr)
+  const topic = liar.network.gossip({ ...runsTopic, validate: () => ({ verdict: 'accept', value: null }) })
+  const announce = async (owner: Identity, name: string): Promise<void> => {
+    const run = signRun(owner, await specificationFor(peer, [liar], { minimumTrainers: 1, name }))
+    const { cid, document } = run
+    const beacon = { v: 1, run: cid, document, round: 0, value: cid, peer: liar.name }
+    await topic.publish(encode(beacon)).catch(() => undefined)
+  }
+  const count = (): number => peer.federation.runs().length
+  for (let i = 0; count() < maxRunsPerOwner; i++) {
+    await announce(liar.identity, `many-${i}`)
+    await sleep(20)
+  }
+  for (let i = 0; i < 20; i++) await announce(liar.identity, `more-${i}`)
+  for (let i = 0; count() < maxRuns; i++) {
+    await announce(createIdentity(), `sybil-${i}`)
+    await sleep(20)
+  }
+  assert.is(peer.federation.runs().filter((run) => run.owner === liar.name).length, maxRunsPerOwner)
+  // The operator's own run has a place nevertheless.
+  const before = new Set(peer.federation.runs().map((run) => run.id))
+  const id = await peer.federation.createRun(await specificationFor(peer, [peer], { minimumTrainers: 1, name: 'own' }))
+  const now = new Set(peer.federation.runs().map((run) => run.id))
+  assert.ok(now.has(id))
+  assert.is(now.size, maxRuns)
+  const pushedOut = [...before].find((run) => !now.has(run))
+  await peer.stop()
+  const journal = openJournal(peer.dataDir)
+  assert.equal(
+    journal
+      .runs()
+      .map((run) => run.id)
+      .sort(),
+    [...now].sort(),
+  )
+  assert.equal(journal.certificates(pushedOut ?? '', 0, 1), [])
+  journal.close()
 })
+
+test(
+  'the disk use of a long run is bounded, and what late comers need stays',
+  async () => {
+    const weights = 20_000
+    const peers = [await startPeer({ weights, trainMs: 1 }), await startPeer({ weights, trainMs: 1 })]
+    const [owner] = peers as [MeshPeer]
+    await connectAll(peers)
+    const change = { rounds: 40, localMs: 10, committeeSize: 2 }
+    await owner.federation.createRun(await specificationFor(owner, peers, change, weights))
+    const most = { bytes: 0 }
+    const watching = setInterval(() => {
+      void owner.content.stat().then(({ bytes }) => {
+        most.bytes = Math.max(most.bytes, bytes)
+      })
+    }, 20)
+    await until(() => peers.every((peer) => certified(peer) === 40))
+    clearInterval(watching)
+    await until(() => peers.every((peer) => peer.federation.checkpoints()[0]?.round === 40))
+    // The newest, and two rounds on their way in and out.
+    const roundBytes = { weights: weights * 4 + 2_000, updates: 2 * (weights + 2_000) }
+    const bound = (keptWeightsRounds + 3) * roundBytes.weights + (keptUpdatesRounds + 3) * roundBytes.updates
+    assert.ok(40 * (roundBytes.weights + roundBytes.updates) > 2 * bound, 'the test could not fail')
+    assert.ok(most.bytes < bound, `${most.bytes} bytes, over ${bound}`)
+    const late = await startPeer({ weights, trains: false })
+    await connectAll([owner, late])
+    await until(() => late.federation.checkpoints()[0]?.round === 40)
+    const run = owner.federation.runs()[0]
+    assert.is(run?.rounds.length, 40)
+  },
+  { timeoutMs: 60_000 },
+)
 
 test.run()
