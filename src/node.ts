@@ -146,7 +146,13 @@ export async function createPeer(config: Config, { role, logger }: PeerInit): Pr
         trainerFactory: (init) =>
           createTrainer({ logger: room('training') }, { ...init, threads: config.training.threads }),
       },
-      { dataDir: dataDir.path, data: text, join: config.training.join, evaluate: true },
+      {
+        dataDir: dataDir.path,
+        data: text,
+        join: config.training.join,
+        owners: trustedOwners(config, mesh),
+        evaluate: true,
+      },
     )
     const answerer = createCheckpointAnswerer<CheckpointView>({
       source: {
@@ -300,6 +306,11 @@ async function chosenMesh(config: Config, dataDir: string): Promise<Mesh> {
   if (config.peer.mesh === 'public') return publicMesh()
   if (config.peer.mesh !== '') return store.get(config.peer.mesh)
   return (await store.getDefault()) ?? publicMesh()
+}
+
+/** Who has the key of a private mesh is trusted with training; a stranger of the public mesh only where the operator says so. */
+function trustedOwners(config: Config, mesh: Mesh): 'all' | readonly string[] {
+  return config.training.owners.length === 0 && mesh.parameters.private ? 'all' : config.training.owners
 }
 
 /**

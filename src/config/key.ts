@@ -159,6 +159,13 @@ export const meshName: TextKind = {
   isValid: (value) => /^[\p{L}\p{N} ._-]{0,64}$/u.test(value),
 }
 
+export const peerId: TextKind = {
+  expects: 'a peer id',
+  listExpects: 'a list of peer ids such as ["12D3KooW..."]',
+  path: false,
+  isValid: (value) => /^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/.test(value),
+}
+
 export const runName: TextKind = {
   expects: 'the id or the name of a run',
   listExpects: 'a list of ids or names of runs',

@@ -9,6 +9,7 @@ import {
   meshName,
   oneOf,
   peerAddress,
+  peerId,
   runName,
   text,
   wordsOrList,
@@ -158,6 +159,10 @@ export const configSchema = z.strictObject({
       join: wordsOrList(['all', 'none'], runName, {
         default: 'all',
         doc: 'The runs that the peer takes part in.',
+      }),
+      owners: list(peerId, {
+        default: [],
+        doc: 'The peers whose runs are joined and answered from, beside your own. Empty: in a private mesh everybody, in the public mesh nobody.',
       }),
     })
     .describe('Learning from your own text.'),

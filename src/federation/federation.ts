@@ -73,6 +73,8 @@ export interface FederationInit {
   readonly data: Omit<TextSource, 'heldOutShare'> | null
   /** The runs that it trains in: all, none, or those with one of these names or ids. */
   readonly join: 'all' | 'none' | readonly string[]
+  /** Whose runs it trains in and answers from, beside its own and those whose id `join` names: anybody can make a run of a known name. */
+  readonly owners: 'all' | readonly string[]
   /** Whether it measures checkpoints when it is its turn. */
   readonly evaluate: boolean
 }
@@ -171,11 +173,12 @@ class MeshFederation implements Federation {
     return [...this.#drivers.values()].map((driver) => driver.view())
   }
 
+  /** Of runs whose owner is trusted. */
   checkpoints(): CheckpointView[] {
     const newest = new Map<string, CheckpointView>()
     for (const driver of this.#drivers.values()) {
       const { checkpoint } = driver
-      if (checkpoint === null) continue
+      if (checkpoint === null || !this.#trusts(driver.run)) continue
       const other = newest.get(checkpoint.name)
       if (other === undefined || checkpoint.certifiedMs > other.certifiedMs) newest.set(checkpoint.name, checkpoint)
     }
@@ -229,6 +232,12 @@ class MeshFederation implements Federation {
     return driver
   }
 
+  #trusts({ owner, id }: Run): boolean {
+    const { join, owners } = this.#init
+    if (owner === this.#self || owners === 'all' || owners.includes(owner)) return true
+    return typeof join !== 'string' && join.includes(id)
+  }
+
   /** Takes a run that is new here, if there is a place for it. Returns whether it is followed now. */
   #adopt(run: Run, finished: boolean): boolean {
     if (this.#drivers.has(run.id)) return true
@@ -274,8 +283,8 @@ class MeshFederation implements Federation {
     const { join, data, evaluate } = this.#init
     const journal = this.#journal
     if (journal === undefined) return
-    const wanted =
-      join === 'all' || (join !== 'none' && (join.includes(run.specification.name) || join.includes(run.id)))
+    const named = join === 'all' || (join !== 'none' && join.includes(run.specification.name))
+    const wanted = (named && this.#trusts(run)) || (typeof join !== 'string' && join.includes(run.id))
     const driver = new RunDriver(
       { ...this.#components, journal, logger: this.#log },
       {

@@ -141,6 +141,22 @@ test('who trains has all that the run needs, the held-out text too: the only oth
   assert.equal(await Promise.all(had), [true, true, true])
 })
 
+test("a stranger's run of a known name is neither trained in nor answered from", async () => {
+  const careful = await startPeer({ owners: [] })
+  const peers = [careful, await startPeer()] as const
+  const [, stranger] = peers
+  await connectAll(peers)
+  const own = await careful.federation.createRun(await specificationFor(careful, [careful], { minimumTrainers: 1 }))
+  await until(() => careful.federation.runs()[0]?.status === 'finished')
+  const theirs = await stranger.federation.createRun(await specificationFor(stranger, [stranger], { minimumTrainers: 1 }))
+  await until(() => careful.federation.runs().find((run) => run.id === theirs)?.status === 'finished')
+  assert.not.ok(eventsOf(careful, 'run-joined').some((event) => event.run === theirs))
+  await until(() => careful.federation.checkpoints().length === 1)
+  assert.is(careful.federation.checkpoints()[0]?.run, own)
+  // Whoever trusts everybody answers from the newest.
+  await until(() => stranger.federation.checkpoints()[0]?.run === theirs)
+})
+
 test('a late peer catches up, joins, and trains; one without data follows and can answer from the checkpoint', async () => {
   const peers = [await startPeer(), await startPeer(), await startPeer()]
   const [owner] = peers as [MeshPeer]

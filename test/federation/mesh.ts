@@ -40,6 +40,8 @@ export interface PeerOptions {
   readonly dataDir?: string
   readonly identity?: Identity
   readonly trains?: boolean
+  /** Everybody's runs by default. */
+  readonly owners?: readonly string[]
   readonly trainMs?: number
   /** 1,000 by default. */
   readonly weights?: number
@@ -78,6 +80,7 @@ export async function startPeer(options: PeerOptions = {}): Promise<MeshPeer> {
       dataDir,
       data: options.trains === false ? null : { roots: [], extensions: [], maxBytes: 1 },
       join: 'all',
+      owners: options.owners ?? 'all',
       evaluate: true,
     },
   )
