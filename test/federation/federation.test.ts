@@ -148,7 +148,9 @@ test("a stranger's run of a known name is neither trained in nor answered from",
   await connectAll(peers)
   const own = await careful.federation.createRun(await specificationFor(careful, [careful], { minimumTrainers: 1 }))
   await until(() => careful.federation.runs()[0]?.status === 'finished')
-  const theirs = await stranger.federation.createRun(await specificationFor(stranger, [stranger], { minimumTrainers: 1 }))
+  const theirs = await stranger.federation.createRun(
+    await specificationFor(stranger, [stranger], { minimumTrainers: 1 }),
+  )
   await until(() => careful.federation.runs().find((run) => run.id === theirs)?.status === 'finished')
   assert.not.ok(eventsOf(careful, 'run-joined').some((event) => event.run === theirs))
   await until(() => careful.federation.checkpoints().length === 1)
