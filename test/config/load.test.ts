@@ -87,7 +87,7 @@ test('paths begin at home, at the folder of the file, or where the command was g
   const config = load({ file })
   assert.is(config.peer.dataDir, join(file, '..', 'data'))
   assert.equal(config.training.data, [join(home, 'notes'), '/srv/text', join(file, '../../books')])
-  assert.is(load({ env: { OWM_PEER_DATA_DIR: 'd' }, cwd: '/work' }).peer.dataDir, '/work/d')
+  assert.is(load({ env: { OWM_PEER_DATA_DIR: 'd' }, cwd: '/srv' }).peer.dataDir, '/srv/d')
   assert.is(load({ flags: { 'peer.data_dir': '~' } }).peer.dataDir, home)
 })
 
