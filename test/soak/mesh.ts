@@ -1,5 +1,5 @@
 /**
- * The soak: `node test/soak/mesh.ts [--peers 30] [--minutes 10]`. Real peer processes on loopback form one mesh and must
+ * The soak: `npx node test/soak/mesh.ts [--peers 30] [--minutes 10]`. Real peer processes on loopback form one mesh and must
  * stay one; then a third of them are killed with SIGKILL and started again, and the time until all is whole is measured.
  * Whole: every peer knows the live manifest of every other, and the connections make one connected graph. Prints one JSON
  * line; exit code 1 when the mesh was ever not whole for longer than a look, or did not heal within 30 s.
