@@ -6,7 +6,6 @@ import type { Identity } from '../identity/index.ts'
 import {
   type Clock,
   createEmitter,
-  decode,
   type Emitter,
   encode,
   errorCode,
@@ -14,7 +13,7 @@ import {
   OwmError,
   RejectedError,
 } from '../lib/index.ts'
-import type { GossipTopic, Network, Verdict } from '../network/index.ts'
+import type { GossipTopic, Network } from '../network/index.ts'
 import type { Counter, Logger, Metrics } from '../observability/index.ts'
 import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
 import { maxWeightsBytes } from './checkpoint.ts'
@@ -27,6 +26,7 @@ import type {
   WithoutEnvelope,
 } from './index.ts'
 import { type Journal, openJournal } from './journal.ts'
+import { judgeBeacon, judgeBy } from './judging.ts'
 import { ProgressGossip } from './progress-gossip.ts'
 import { Retention } from './retention.ts'
 import { RunDriver } from './run-driver.ts'
@@ -37,7 +37,6 @@ import { maxUpdateBytes, updateBytesOf } from './update-block.ts'
 import {
   agreeProtocol,
   type Beacon,
-  beaconSchema,
   evaluationsTopic,
   maxBeaconBytes,
   runsTopic,
@@ -220,7 +219,7 @@ class MeshFederation implements Federation {
       return { document: driver.run.document, certificates: [], evaluations: [], round: driver.head.round }
     })
     this.#runsTopic = network.gossip({ ...runsTopic, validate: judgeBeacon })
-    this.#evaluationsTopic = network.gossip({ ...evaluationsTopic, validate: judgeEvaluation })
+    this.#evaluationsTopic = network.gossip({ ...evaluationsTopic, validate: judgeBy(openEvaluation) })
     this.#progress = new ProgressGossip({ ...this.#components, logger: this.#log }, (progress) => {
       this.#drivers.get(progress.run)?.onProgress(progress)
     })
@@ -375,29 +374,6 @@ class MeshFederation implements Federation {
     } finally {
       this.#asking.delete(key)
     }
-  }
-}
-
-/** A beacon is of the peer that it names, and one that carries a run carries the one that it names. */
-function judgeBeacon(data: Uint8Array, author: PeerId): Verdict<Beacon> {
-  try {
-    const beacon = decode(data, beaconSchema, maxBeaconBytes)
-    if (beacon.peer !== author.toString()) return { verdict: 'reject', code: 'wrong_author' }
-    if (beacon.document !== null && openRun(beacon.document).id !== beacon.run.toString()) {
-      return { verdict: 'reject', code: 'wrong_cid' }
-    }
-    return { verdict: 'accept', value: beacon }
-  } catch (error) {
-    return { verdict: 'reject', code: errorCode(error) }
-  }
-}
-
-/** Whether its author has a part in the run is for those to judge who know the run. */
-function judgeEvaluation(data: Uint8Array): Verdict<Evaluation> {
-  try {
-    return { verdict: 'accept', value: openEvaluation(data) }
-  } catch (error) {
-    return { verdict: 'reject', code: errorCode(error) }
   }
 }
 

@@ -1,8 +1,9 @@
 import type { Identity } from '../identity/index.ts'
-import { type Clock, errorCode, errorMessage } from '../lib/index.ts'
-import type { GossipTopic, Network, Verdict } from '../network/index.ts'
+import { type Clock, errorMessage } from '../lib/index.ts'
+import type { GossipTopic, Network } from '../network/index.ts'
 import type { Logger } from '../observability/index.ts'
 import type { WithoutEnvelope } from './index.ts'
+import { judgeBy } from './judging.ts'
 import { openProgress, type Progress, signProgress } from './statements.ts'
 import { progressTopic } from './wire.ts'
 
@@ -25,7 +26,7 @@ export class ProgressGossip {
     this.#identity = identity
     this.#clock = clock
     this.#log = logger
-    this.#topic = network.gossip({ ...progressTopic, validate: judgeProgress })
+    this.#topic = network.gossip({ ...progressTopic, validate: judgeBy(openProgress) })
     this.#topic.onMessage(onProgress)
   }
 
@@ -52,14 +53,5 @@ export class ProgressGossip {
     this.#topic.publish(signProgress(this.#identity, progress).document).catch((error) => {
       this.#log.debug({ error: errorMessage(error) }, 'progress not published')
     })
-  }
-}
-
-/** Whether its author trains in the run is for those to judge who know the run. */
-function judgeProgress(data: Uint8Array): Verdict<Progress> {
-  try {
-    return { verdict: 'accept', value: openProgress(data) }
-  } catch (error) {
-    return { verdict: 'reject', code: errorCode(error) }
   }
 }
