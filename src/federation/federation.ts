@@ -16,7 +16,6 @@ import {
 import type { GossipTopic, Network } from '../network/index.ts'
 import type { Counter, Logger, Metrics } from '../observability/index.ts'
 import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
-import { maxWeightsBytes } from './checkpoint.ts'
 import type {
   CheckpointView,
   Federation,
@@ -29,11 +28,11 @@ import { type Journal, openJournal } from './journal.ts'
 import { judgeBeacon, judgeBy } from './judging.ts'
 import { ProgressGossip } from './progress-gossip.ts'
 import { Retention } from './retention.ts'
+import { checkRunContent } from './run-content.ts'
 import { RunDriver } from './run-driver.ts'
 import { maxRuns, placeFor } from './run-table.ts'
 import { openRun, type Run, signRun } from './specification.ts'
 import { type Evaluation, openEvaluation } from './statements.ts'
-import { maxUpdateBytes, updateBytesOf } from './update-block.ts'
 import {
   agreeProtocol,
   type Beacon,
@@ -152,16 +151,7 @@ class MeshFederation implements Federation {
 
   async createRun(specification: RunSpecification): Promise<string> {
     const run = signRun(this.#components.identity, specification)
-    for (const field of ['graph', 'initial', 'heldOut'] as const) {
-      if (!(await this.#components.content.has(specification[field]))) {
-        throw badRun(field, `${specification[field]} is not in this peer's content store; put it there first`)
-      }
-    }
-    const initial = await this.#components.content.get(specification.initial, { maxBytes: maxWeightsBytes })
-    if (initial.byteLength === 0 || initial.byteLength % 4 !== 0) throw badRun('initial', 'it is no float32 vector')
-    if (updateBytesOf(initial.byteLength / 4, specification.quantisationBits) > maxUpdateBytes) {
-      throw badRun('initial', `an update of so many weights would be over ${maxUpdateBytes} bytes`)
-    }
+    await checkRunContent(specification, this.#components.content)
     if (!this.#adopt(run, false)) {
       throw new OwmError('too_many_runs', `This peer has a part in ${maxRuns} runs; more are not followed.`)
     }
@@ -380,8 +370,4 @@ class MeshFederation implements Federation {
 /** What another peer told of itself is not told on. */
 function isOwn(event: WithoutEnvelope, self: string): boolean {
   return !('trainer' in event) || event.trainer === self
-}
-
-function badRun(field: string, why: string): OwmError {
-  return new OwmError('bad_run', `The run's ${field}: ${why}.`, { field })
 }

@@ -10,7 +10,7 @@ import {
 } from '../../src/federation/index.ts'
 import { createIdentity, type Identity } from '../../src/identity/index.ts'
 import { OwmError, sleep, systemClock } from '../../src/lib/index.ts'
-import { createNetwork, meshOf, type Network } from '../../src/network/index.ts'
+import { createNetwork, meshOf, type Network, type NetworkInit } from '../../src/network/index.ts'
 import { type Logger, silentLogger, silentMetrics } from '../../src/observability/index.ts'
 import { defaultModel, defaultOptimizer, type Trainer } from '../../src/training/index.ts'
 
@@ -30,6 +30,16 @@ export interface MeshPeer {
 }
 
 const mesh = meshOf({ v: 1, name: 'rounds-test', createdMs: 1, private: false, faults: 'crash' }, null)
+const onLoopback: NetworkInit = {
+  preset: 'test',
+  listen: ['/ip4/127.0.0.1/tcp/0'],
+  announce: [],
+  bootstrap: [],
+  mdns: false,
+  relay: { server: false, client: false },
+  role: 'peer',
+  maxConnections: 50,
+}
 const cleanups: (() => Promise<void> | void)[] = []
 
 export async function cleanUp(): Promise<void> {
@@ -55,19 +65,7 @@ export async function startPeer(options: PeerOptions = {}): Promise<MeshPeer> {
   const lines: string[] = []
   const logger: Logger = { ...silentLogger, error: (_, message) => void lines.push(message), child: () => logger }
   const components = { identity, logger, metrics: silentMetrics, clock: systemClock }
-  const network = await createNetwork(
-    { ...components, mesh },
-    {
-      preset: 'test',
-      listen: ['/ip4/127.0.0.1/tcp/0'],
-      announce: [],
-      bootstrap: [],
-      mdns: false,
-      relay: { server: false, client: false },
-      role: 'peer',
-      maxConnections: 50,
-    },
-  )
+  const network = await createNetwork({ ...components, mesh }, onLoopback)
   await network.start()
   const content = createContentStore(
     { ...components, network },
@@ -108,16 +106,7 @@ export async function startLiar(): Promise<{
   const identity = createIdentity()
   const network = await createNetwork(
     { identity, logger: silentLogger, metrics: silentMetrics, clock: systemClock, mesh },
-    {
-      preset: 'test',
-      listen: ['/ip4/127.0.0.1/tcp/0'],
-      announce: [],
-      bootstrap: [],
-      mdns: false,
-      relay: { server: false, client: false },
-      role: 'peer',
-      maxConnections: 50,
-    },
+    onLoopback,
   )
   await network.start()
   cleanups.push(() => network.stop())
