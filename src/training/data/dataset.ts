@@ -1,11 +1,14 @@
 /** What a model learns from: examples by number. Blocking; for worker threads. */
 
 /** One tensor of an example. A label has no axes. */
-export interface Field {
+export type Field = {
   readonly name: string
-  readonly type: 'float32' | 'int32'
   readonly shape: readonly number[]
-}
+} & (
+  | { readonly type: 'float32' }
+  /** Integers are below `values`: the classes of a label, the vocabulary of tokens. */
+  | { readonly type: 'int32'; readonly values: number }
+)
 
 export interface Dataset {
   /** In one line, for people: `60,000 images of 28x28 in 10 classes`. */
