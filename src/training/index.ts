@@ -18,6 +18,14 @@ export { cnn, mlp } from './models/images.ts'
 export { lstm } from './models/lstm.ts'
 export { type TransformerShape, transformer, transformerSizes } from './models/transformer.ts'
 export { createOptimizer, type Optimizer, type OptimizerPlan } from './optimizer.ts'
+export {
+  createOuterOptimizer,
+  type OuterOptimizer,
+  type OuterPlan,
+  type OuterStep,
+  outerPlanSchema,
+  outerPlans,
+} from './outer.ts'
 export { rateShare, type Schedule } from './schedules.ts'
 export type { TextRead } from './text-files.ts'
 export { createTrainer, type TrainerComponents, type TrainerInit } from './trainer.ts'
