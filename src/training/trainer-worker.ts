@@ -5,15 +5,16 @@ import {
   openSession,
   type ParameterLayout,
   parameterLayout,
-  type RuntimeTensor,
   type Session,
   serveWorker,
-  splitParameters,
 } from '../onnx/index.ts'
+import { windowsOf } from './data/windows.ts'
 import { buildEvaluationGraph, measure } from './evaluation.ts'
 import type { ModelDescription, OptimizerSpec, TextSource } from './index.ts'
-import { createLearner, type Learner, type TrainJob } from './learner.ts'
+import { learn, type TrainJob } from './learner.ts'
+import { createOptimizer, planOf } from './optimizer.ts'
 import { buildStepGraph } from './step-graph.ts'
+import { createStepper, parameterTensors, type Stepper } from './stepper.ts'
 import { readTextFiles } from './text-files.ts'
 
 export interface OpenJob {
@@ -38,7 +39,7 @@ export interface EvaluateJob {
 interface Open {
   readonly layout: ParameterLayout
   readonly context: number
-  readonly learner: Learner
+  readonly stepper: Stepper
   /** Made when first asked for. */
   readonly evaluation: () => Promise<Session>
 }
@@ -63,23 +64,32 @@ serveWorker(
       open = {
         layout,
         context,
-        learner: createLearner({ step, session, text: text.bytes, optimizer: job.optimizer, context, seed: job.seed }),
+        stepper: createStepper({
+          step,
+          session,
+          dataset: windowsOf(text.bytes, context, `${text.files} files`),
+          optimizer: createOptimizer(planOf(job.optimizer)),
+          batch,
+          seed: job.seed,
+        }),
         evaluation: () => (evaluationSession ??= openSession(buildEvaluationGraph(model), job)),
       }
       const { files, skipped } = text
       return { value: { layout, dataBytes: text.bytes.length, files, skipped } satisfies Opened }
     },
     train: async (job: TrainJob, { signal, emit }) => {
-      const result = await opened().learner.train(job, { signal, onProgress: emit })
+      const result = await learn(opened().stepper, job, { signal, onProgress: emit })
       return { value: result, transfer: [result.parameters.buffer as ArrayBuffer] }
     },
     evaluate: async ({ parameters, text }: EvaluateJob, { signal }) => {
       const { layout, context, evaluation } = opened()
-      return { value: await measure(await evaluation(), feedsOf(layout, parameters), { text, context, signal }) }
+      return {
+        value: await measure(await evaluation(), parameterTensors(layout, parameters), { text, context, signal }),
+      }
     },
   },
   async () => {
-    await open?.learner.release()
+    await open?.stepper.release()
     await (await evaluationSession)?.release()
   },
 )
@@ -87,13 +97,4 @@ serveWorker(
 function opened(): Open {
   if (open === undefined) throw new OwmError('internal_error', 'The trainer is not open.')
   return open
-}
-
-function feedsOf(layout: ParameterLayout, parameters: Float32Array): Record<string, RuntimeTensor> {
-  return Object.fromEntries(
-    splitParameters(layout, parameters).map(({ name, shape, values }) => [
-      name,
-      { type: 'float32', shape, data: values },
-    ]),
-  )
 }
