@@ -18,14 +18,16 @@ export interface ParameterLayout {
   readonly entries: readonly { readonly name: string; readonly shape: readonly number[]; readonly offset: number }[]
 }
 
+export { type Constant, constantFeeds, withoutLargeConstants } from './constants.ts'
 export { decodeModel, defaultLimits, type ModelLimits } from './decode.ts'
 export { staticShape } from './dimensions.ts'
 export { encodeModel } from './encode.ts'
-export { createGraphBuilder, type GraphBuilder, inlineGraph, openGraph, type Step, type Value } from './graph.ts'
+export { createGraphBuilder, type GraphBuilder, type Step, type Value } from './graph.ts'
+export { inlineGraph, openGraph } from './inline-graph.ts'
 export { decodeLanguageModel, logitsOutput, tokensInput } from './language-model.ts'
 export { parameterLayout, splitParameters, withParameters } from './layout.ts'
 export * from './model.ts'
-export type { AttributesOf, OperatorName } from './operators.ts'
+export type { AttributesOf, OperatorName } from './operators/index.ts'
 export { probeRuntime } from './probe.ts'
 export { createRandom, type Random } from './random.ts'
 export { openSession, type RuntimeTensor, type Session } from './session.ts'

@@ -59,8 +59,12 @@ const anyPart = (pattern: string): RegExp =>
       .map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
       .join('.*')}$`,
   )
+/** Whether a parameter has one of these names, in which `*` is any part. */
+export function matchesAny(patterns: readonly string[], name: string): boolean {
+  return patterns.some((pattern) => anyPart(pattern).test(name))
+}
 function decays({ weightDecay = 0, exempt = ['*.embedding'] }: OptimizerPlan, name: string, shape: readonly number[]) {
-  return weightDecay > 0 && shape.length > 1 && !exempt.some((pattern) => anyPart(pattern).test(name))
+  return weightDecay > 0 && shape.length > 1 && !matchesAny(exempt, name)
 }
 
 /**

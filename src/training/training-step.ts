@@ -6,12 +6,14 @@
  * Outputs: the same parameters and state after K steps, named alike with `.next`, and `loss`, the sum over K.
  */
 import {
+  type Constant,
   createGraphBuilder,
   type ElementType,
   encodeModel,
   type GraphBuilder,
   type ParameterLayout,
   type Value,
+  withoutLargeConstants,
 } from '../onnx/index.ts'
 import { appendGradients } from './autodiff.ts'
 import type { AppendLoss } from './losses.ts'
@@ -22,6 +24,8 @@ export interface StepGraph {
   readonly layout: ParameterLayout
   /** All that is carried from step to step: parameters, then state, in the order of the graph's inputs after feeds and `rates`. */
   readonly carried: readonly { readonly name: string; readonly shape: readonly number[] }[]
+  /** The model's large constants, such as frozen weights, which are further inputs: `constantFeeds` makes their feeds. */
+  readonly constants: readonly Constant[]
 }
 export interface Feed {
   readonly name: string
@@ -87,15 +91,17 @@ export function buildTrainingStep({ layout, feeds, loss, optimizer, accumulate =
   for (const { name } of carried) body.output(`step.${name}.next`, next.get(name)!)
 
   const initial = carried.map(({ name, shape }) => outer.input(name, 'float32', shape))
+  const { graph: step, constants } = withoutLargeConstants(body.graph())
+  for (const { name, tensor } of constants) outer.input(name, tensor.type, tensor.shape)
   const results = outer.ops(
     'Loop',
     [steps, outer.constant('bool', [], [1]), outer.scalar('float32', 0), ...initial],
-    { body: body.graph() },
+    { body: step },
     carried.length + 1,
   )
   outer.output('loss', results[0]!)
   for (const [at, { name }] of carried.entries()) outer.output(`${name}.next`, results[at + 1]!)
-  return { bytes: encodeModel(outer.model()), layout, carried }
+  return { bytes: encodeModel(outer.model()), layout, carried, constants }
 }
 
 interface Made {

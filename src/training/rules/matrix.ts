@@ -15,7 +15,13 @@ import {
 
 export const matrices: RuleTable = {
   MatMul: [
-    (c) => unbroadcast(c.g, c.g.op('MatMul', [c.dy, transposed(c.g, input(c, 1))]), input(c, 0)),
+    (c) => {
+      const [a, b] = [input(c, 0), input(c, 1)]
+      if (b.shape.length > 2) return unbroadcast(c.g, c.g.op('MatMul', [c.dy, transposed(c.g, b)]), a)
+      // A transposition of its own would be a second copy of a frozen weight.
+      const rows = c.g.op('Gemm', [flat(c.g, c.dy, Number(b.shape[1])), b], { transB: 1 })
+      return a.shape.length === 2 ? rows : reshape(c.g, rows, shapeOf(a))
+    },
     (c) => {
       const [a, b] = [input(c, 0), input(c, 1)]
       if (b.shape.length > 2) return unbroadcast(c.g, c.g.op('MatMul', [transposed(c.g, a), c.dy]), b)
