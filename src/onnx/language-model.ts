@@ -1,6 +1,6 @@
 import { OwmError } from '../lib/index.ts'
 import { decodeModel } from './decode.ts'
-import { openGraph } from './graph.ts'
+import { openGraph } from './inline-graph.ts'
 import type { Model } from './model.ts'
 
 /** What a language model's graph promises beside its parameters. */

@@ -1,6 +1,6 @@
 /** What an entry of the operator table is, and the checks that entries share. */
-import { OwmError } from '../lib/index.ts'
-import type { Dimension, ElementType, Graph } from './model.ts'
+import { OwmError } from '../../lib/index.ts'
+import type { Dimension, ElementType, Graph } from '../model.ts'
 
 /** Type and shape, and, of small integer vectors such as shapes, the content where it is known. */
 export interface Typed {
@@ -29,6 +29,8 @@ export const operator = <const T extends AttributeTable>(attributes: T, infer: O
   infer,
 })
 
+/** The same without the content. */
+export const typeOnly = ({ type, shape }: Typed): Typed => ({ type, shape })
 export const need = (inputs: readonly (Typed | undefined)[], at: number): Typed => {
   const input = inputs[at]
   if (input === undefined) throw new OwmError('bad_graph', `Input ${at} is missing.`)

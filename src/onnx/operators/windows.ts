@@ -1,6 +1,6 @@
 /** Operators whose windows slide over the axes after the first two: convolution and pooling, of any number of axes. */
-import { OwmError } from '../lib/index.ts'
-import type { Dimension } from './model.ts'
+import { OwmError } from '../../lib/index.ts'
+import type { Dimension } from '../model.ts'
 import { need, operator, sameTypes, type Typed } from './operator.ts'
 
 /** How windows lie; one number per spatial axis, of `pads` the starts and then the ends. */

@@ -1,0 +1,126 @@
+/** Shapes themselves, and operators that move elements and change none. */
+import { OwmError } from '../../lib/index.ts'
+import { broadcast, divide, multiply } from '../dimensions.ts'
+import type { Dimension } from '../model.ts'
+import { axisOf, knownOf, need, numbersOf, operator, sameTypes } from './operator.ts'
+
+export const shapes = {
+  Shape: operator({ start: 'int', end: 'int' }, (inputs, { start = 0, end }) => {
+    const known = need(inputs, 0).shape.slice(start, end)
+    return [{ type: 'int64', shape: [known.length], known }]
+  }),
+  Range: operator({}, (inputs) => {
+    const [start, limit, delta] = [0, 1, 2].map((at) => knownOf(need(inputs, at))[0]!)
+    if (start !== 0 || delta !== 1) throw new OwmError('bad_graph', 'A range that does not count from 0 by 1.')
+    return [{ type: need(inputs, 0).type, shape: [limit!] }]
+  }),
+  Reshape: operator({ allowzero: 'int' }, (inputs, { allowzero = 0 }) => {
+    const { type, shape, known } = need(inputs, 0)
+    const wanted = knownOf(need(inputs, 1)).map((size, axis) => (size === 0 && allowzero === 0 ? shape[axis] : size))
+    const given = wanted.filter((size): size is Dimension => size !== -1 && size !== undefined)
+    if (wanted.length - given.length > 1) throw new OwmError('bad_graph', 'A reshape to several unknown sizes.')
+    const rest = divide(shape, given)
+    if (rest === undefined || (given.length === wanted.length && rest !== 1)) {
+      throw new OwmError('bad_graph', `[${shape.join(', ')}] cannot be reshaped to [${wanted.join(', ')}].`)
+    }
+    return [{ type, shape: wanted.map((size) => (size === -1 || size === undefined ? rest : size)), known }]
+  }),
+  Unsqueeze: operator({}, (inputs) => {
+    const { type, shape, known } = need(inputs, 0)
+    const axes = numbersOf(need(inputs, 1))
+    const rank = shape.length + axes.length
+    const added = new Set(axes.map((axis) => axisOf(axis, rank)))
+    const rest = [...shape]
+    return [{ type, shape: Array.from({ length: rank }, (_, axis) => (added.has(axis) ? 1 : rest.shift()!)), known }]
+  }),
+  Squeeze: operator({}, (inputs) => {
+    const { type, shape, known } = need(inputs, 0)
+    const axes = new Set(numbersOf(need(inputs, 1)).map((axis) => axisOf(axis, shape.length)))
+    if ([...axes].some((axis) => shape[axis] !== 1)) throw new OwmError('bad_graph', 'A squeeze of a size over 1.')
+    return [{ type, shape: shape.filter((_, axis) => !axes.has(axis)), known }]
+  }),
+  Transpose: operator({ perm: 'ints' }, (inputs, { perm }) => {
+    const { type, shape } = need(inputs, 0)
+    const order = perm ?? shape.map((_, axis) => shape.length - 1 - axis)
+    if (order.length !== shape.length || new Set(order).size !== order.length) {
+      throw new OwmError('bad_graph', `[${order.join(', ')}] does not order the axes of [${shape.join(', ')}].`)
+    }
+    return [{ type, shape: order.map((axis) => shape[axisOf(axis, shape.length)]!) }]
+  }),
+  Flatten: operator({ axis: 'int' }, (inputs, { axis = 1 }) => {
+    const { type, shape } = need(inputs, 0)
+    const at = axis < 0 ? axis + shape.length : axis
+    if (at < 0 || at > shape.length) throw new OwmError('bad_graph', `Axis ${axis} is outside.`)
+    return [{ type, shape: [multiply(shape.slice(0, at)), multiply(shape.slice(at))] }]
+  }),
+  /** With a constant; negative pads cut off. */
+  Pad: operator({ mode: 'string' }, (inputs, { mode = 'constant' }) => {
+    const { type, shape } = need(inputs, 0)
+    const pads = numbersOf(need(inputs, 1))
+    const axes = inputs[3] === undefined ? shape.map((_, axis) => axis) : numbersOf(inputs[3])
+    if (mode !== 'constant' || pads.length !== 2 * axes.length) throw new OwmError('bad_graph', 'A pad of this kind.')
+    const padded = [...shape]
+    axes.forEach((axis, index) => {
+      const at = axisOf(axis, shape.length)
+      const [before, after] = [pads[index]!, pads[index + axes.length]!]
+      const size = shape[at]!
+      if (before === 0 && after === 0) return
+      if (typeof size === 'string') throw new OwmError('bad_graph', `A pad of the size ${size}, which is not known.`)
+      if (size + before + after < 0) throw new OwmError('bad_graph', 'A pad that cuts off more than there is.')
+      padded[at] = size + before + after
+    })
+    return [{ type, shape: padded }]
+  }),
+  Expand: operator({}, (inputs) => {
+    const { type, shape } = need(inputs, 0)
+    return [{ type, shape: broadcast(shape, knownOf(need(inputs, 1))) }]
+  }),
+  ConstantOfShape: operator({}, (inputs) => [{ type: 'float32', shape: knownOf(need(inputs, 0)) }]),
+  Concat: operator({ axis: 'int' }, (inputs, { axis = 0 }) => {
+    const first = need(inputs, 0)
+    const at = axisOf(axis, first.shape.length)
+    const type = sameTypes(inputs)
+    const parts = inputs.map((_, index) => need(inputs, index))
+    for (const { shape } of parts) broadcast(shape.with(at, 1), first.shape.with(at, 1))
+    const sizes = parts.map(({ shape }) => shape[at]!)
+    const total = sizes.every((size) => typeof size === 'number')
+      ? sizes.reduce((sum, size) => sum + size, 0)
+      : sizes.join('+')
+    const known = parts.every((part) => part.known !== undefined) ? parts.flatMap((part) => part.known!) : undefined
+    return [{ type, shape: first.shape.with(at, total), known }]
+  }),
+  Slice: operator({}, (inputs) => {
+    const { type, shape, known } = need(inputs, 0)
+    const [starts, ends] = [numbersOf(need(inputs, 1)), knownOf(need(inputs, 2))]
+    const axes = inputs[3] === undefined ? starts.map((_, at) => at) : numbersOf(inputs[3])
+    const steps = inputs[4] === undefined ? starts.map(() => 1) : numbersOf(inputs[4])
+    const sliced = [...shape]
+    axes.forEach((axis, at) => {
+      const target = axisOf(axis, shape.length)
+      sliced[target] = sliceSize(shape[target]!, starts[at]!, ends[at]!, steps[at]!)
+    })
+    const [start, end] = [starts[0], ends[0]]
+    const content =
+      shape.length === 1 && steps[0] === 1 && typeof end === 'number' ? known?.slice(start, end) : undefined
+    return [{ type, shape: sliced, known: content }]
+  }),
+  Split: operator({ axis: 'int' }, (inputs, { axis = 0 }, count) => {
+    const { type, shape } = need(inputs, 0)
+    const at = axisOf(axis, shape.length)
+    const sizes = numbersOf(need(inputs, 1))
+    if (sizes.length !== count || sizes.reduce((sum, size) => sum + size, 0) !== shape[at]) {
+      throw new OwmError('bad_graph', `[${shape.join(', ')}] cannot be split into parts of [${sizes.join(', ')}].`)
+    }
+    return sizes.map((size) => ({ type, shape: shape.with(at, size) }))
+  }),
+} as const
+
+function sliceSize(size: Dimension, start: number, end: Dimension, step: number): Dimension {
+  if (typeof size === 'string' || typeof end === 'string') {
+    if (start !== 0 || step !== 1) throw new OwmError('bad_graph', 'A slice of unknown size.')
+    // A part up to a named size: the caller vouches that it is no larger than the whole.
+    return typeof end === 'string' ? end : size
+  }
+  const clamp = (at: number): number => Math.min(Math.max(at < 0 ? at + size : at, step < 0 ? -1 : 0), size)
+  return Math.max(0, Math.ceil((clamp(end) - clamp(start)) / step))
+}
