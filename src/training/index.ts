@@ -11,6 +11,9 @@
 import type { ParameterLayout } from '../onnx/index.ts'
 
 export { heldOutText, ngramBitsPerByte, readText } from './corpus.ts'
+export type { DataPart, Dataset, Field } from './data/dataset.ts'
+export { type DataWishes, detectSource } from './data/detect.ts'
+export { type DataSource, type OpenDataset, openDataset } from './data/source.ts'
 export { defineModel, type ModelBuilder, type TrainableModel, within } from './define-model.ts'
 export { gptGraph, initialParameters } from './gpt.ts'
 export { openCsvLog } from './logs/csv.ts'

@@ -1,0 +1,31 @@
+import type { DataPart, Dataset } from './dataset.ts'
+import { openIdx } from './idx.ts'
+import { type DataSource, parseSource } from './source-schema.ts'
+import { openText } from './text.ts'
+
+export type { DataSource }
+
+/** What is known of a source beyond its examples. */
+export interface OpenDataset extends Dataset {
+  /** What the numbers of `targets` stand for. */
+  readonly classes?: readonly string[]
+  /** Of text: how many bytes and tokens it has, by which a loss per token becomes bits per byte. */
+  readonly text?: { readonly bytes: number; readonly tokens: number }
+  /** What was left out, and why. */
+  readonly skipped?: Readonly<Record<string, number>>
+}
+
+/**
+ * Opens one part of a source. Blocking, and it may read all of it: for worker threads.
+ *
+ * @throws OwmError `bad_data_source`, `malformed_data` naming file and place, `unreadable_data`, `no_training_data`
+ */
+export function openDataset(source: DataSource, part: DataPart): OpenDataset {
+  const parsed = parseSource(source)
+  switch (parsed.kind) {
+    case 'idx':
+      return openIdx(parsed, part)
+    case 'text':
+      return openText(parsed, part)
+  }
+}
