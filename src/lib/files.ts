@@ -6,7 +6,11 @@ import { basename, dirname, join } from 'node:path'
  * Writes a file so that a crash at any instant leaves either the old content or the new one: a temporary file beside
  * it, fsync, rename, fsync of the folder.
  */
-export async function writeFileAtomic(path: string, data: Uint8Array | string, mode = 0o644): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  data: Uint8Array | string | Iterable<Uint8Array>,
+  mode = 0o644,
+): Promise<void> {
   const folder = dirname(path)
   await mkdir(folder, { recursive: true })
   const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`)

@@ -34,6 +34,7 @@ export interface Step {
 export interface GraphBuilder {
   readonly inputs: readonly Value[]
   readonly steps: readonly Step[]
+  readonly outputs: readonly { readonly name: string; readonly value: Value }[]
   input(name: string, type: ElementType, shape: readonly Dimension[]): Value
   initializer(name: string, tensor: Tensor): Value
   /** A constant; the same one is stored once. */
@@ -105,6 +106,7 @@ export function createGraphBuilder(name: string, prefix = ''): GraphBuilder {
   const builder: GraphBuilder = {
     inputs,
     steps,
+    outputs,
     input: (inputName, type, shape) => {
       const value = define(inputName, { type, shape })
       inputs.push(value)

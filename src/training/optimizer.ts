@@ -50,7 +50,7 @@ export function createOptimizer(plan: OptimizerPlan): Optimizer {
   return plan.kind === 'adamw' ? adamw(plan) : sgd(plan)
 }
 
-const learningRateAt = (plan: OptimizerPlan, step: number, progress: number): number =>
+export const learningRateAt = (plan: OptimizerPlan, step: number, progress: number): number =>
   plan.learningRate * rateShare(plan.schedule ?? { kind: 'constant' }, step, progress)
 const anyPart = (pattern: string): RegExp =>
   new RegExp(

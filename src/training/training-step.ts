@@ -12,6 +12,7 @@ import {
   encodeModel,
   type GraphBuilder,
   type ParameterLayout,
+  peakBytes,
   type Value,
   withoutLargeConstants,
 } from '../onnx/index.ts'
@@ -26,6 +27,8 @@ export interface StepGraph {
   readonly carried: readonly { readonly name: string; readonly shape: readonly number[] }[]
   /** The model's large constants, such as frozen weights, which are further inputs: `constantFeeds` makes their feeds. */
   readonly constants: readonly Constant[]
+  /** What a step's values take at most, beside what is carried and fed. */
+  readonly stepBytes: number
 }
 export interface Feed {
   readonly name: string
@@ -101,12 +104,20 @@ export function buildTrainingStep({ layout, feeds, loss, optimizer, accumulate =
   )
   outer.output('loss', results[0]!)
   for (const [at, { name }] of carried.entries()) outer.output(`${name}.next`, results[at + 1]!)
-  return { bytes: encodeModel(outer.model()), layout, carried, constants }
+  return {
+    bytes: encodeModel(outer.model()),
+    layout,
+    carried,
+    constants,
+    stepBytes: peakBytes(body) + (made.batchBytes ?? 0),
+  }
 }
 
 interface Made {
   readonly loss: Value
   readonly gradients: readonly Value[]
+  /** Of a loop within the step. */
+  readonly batchBytes?: number
 }
 
 function lossAndGradients(
@@ -149,5 +160,5 @@ function accumulated(
     sums.length + 1,
   )
   const mean = (value: Value): Value => g.op('Mul', [value, g.scalar('float32', 1 / count)])
-  return { loss: mean(loss!), gradients: gradients.map(mean) }
+  return { loss: mean(loss!), gradients: gradients.map(mean), batchBytes: peakBytes(inner) }
 }

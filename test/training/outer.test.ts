@@ -14,7 +14,7 @@ interface Recorded {
   readonly bits: { readonly length: number; readonly rounds: number; readonly sha256: Readonly<Record<string, string>> }
   readonly ends: readonly { readonly plan: OuterPlan; readonly parameters: number[] }[]
 }
-const recorded: Recorded = JSON.parse(readFileSync(new URL('vectors/outer.json', import.meta.url), 'utf8'))
+const recorded: Recorded = JSON.parse(readFileSync(new URL('vectors/outer/outer.json', import.meta.url), 'utf8'))
 const codeOf = (work: () => unknown): string => {
   try {
     work()

@@ -14,9 +14,16 @@ export function mlp(sizes: readonly number[] = [784, 200, 200, 10]): TrainableMo
 }
 
 /** Two 5x5 convolutions, each with a 2x2 pool, and a hidden layer: 1,663,370 parameters by default. */
-export function cnn({ side = 28, channels = [32, 64], kernel = 5, hidden = 512, classes = 10 } = {}): TrainableModel {
+export function cnn({
+  depth = 1,
+  side = 28,
+  channels = [32, 64] as readonly number[],
+  kernel = 5,
+  hidden = 512,
+  classes = 10,
+} = {}): TrainableModel {
   return defineModel('cnn', (m) => {
-    let x = m.g.input('inputs', 'float32', ['batch', 1, side, side])
+    let x = m.g.input('inputs', 'float32', ['batch', depth, side, side])
     for (const [at, filters] of channels.entries()) {
       x = maxPool(m, m.g.op('Relu', [convolution(m, `${at}`, x, filters, kernel)]), 2)
     }

@@ -79,5 +79,5 @@ vectors = {
     "ends": [{"plan": plan, "parameters": end(plan, start, deltas)} for plan in [*PLANS.values(), *MORE]],
     "bits": {**LONG, "sha256": {name: bits(plan) for name, plan in PLANS.items()}},
 }
-path = pathlib.Path(__file__).parent.parent / "vectors" / "outer.json"
+path = pathlib.Path(__file__).parent.parent / "vectors" / "outer/outer.json"
 path.write_text(json.dumps(vectors, separators=(",", ":")) + "\n")
