@@ -19,6 +19,15 @@ export { gptGraph, initialParameters } from './gpt.ts'
 export { openCsvLog } from './logs/csv.ts'
 export type { LogInit, LogRow, TrainingLog } from './logs/row.ts'
 export { openTensorBoardLog } from './logs/tensorboard.ts'
+export { type AdaptedModel, type Adapter, type LoraOptions, withAdapters } from './lora/adapt.ts'
+export {
+  type AdapterFileMetadata,
+  decodeAdapters,
+  encodeAdapters,
+  readAdapterMetadata,
+  weightsHash,
+} from './lora/adapter-file.ts'
+export { mergeAdapters, unmergeAdapters } from './lora/merge.ts'
 export { type AppendLoss, classification, crossEntropy, type Loss } from './losses.ts'
 export { cnn, mlp } from './models/images.ts'
 export { lstm } from './models/lstm.ts'
