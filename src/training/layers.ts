@@ -24,10 +24,10 @@ export function convolution(m: ModelBuilder, name: string, x: Value, filters: nu
   return m.g.op('Conv', [x, weight, own.parameter('bias', [filters], zeros)], { pads: [before, before, after, after] })
 }
 
-/** The largest of each square. Its places are asked for too: the gradient goes there. */
+/** The largest of each square. */
 export function maxPool(m: ModelBuilder, x: Value, length: number): Value {
   const square = [length, length]
-  return m.g.ops('MaxPool', [x], { kernel_shape: square, strides: square }, 2)[0]!
+  return m.g.op('MaxPool', [x], { kernel_shape: square, strides: square })
 }
 
 /** Rows of a table, by indices of any shape. */

@@ -25,7 +25,8 @@ export function cnn({
   return defineModel('cnn', (m) => {
     let x = m.g.input('inputs', 'float32', ['batch', depth, side, side])
     for (const [at, filters] of channels.entries()) {
-      x = maxPool(m, m.g.op('Relu', [convolution(m, `${at}`, x, filters, kernel)]), 2)
+      // The same as the pool of the ReLU, with a quarter of the elements.
+      x = m.g.op('Relu', [maxPool(m, convolution(m, `${at}`, x, filters, kernel), 2)])
     }
     const rows = dense(m, 'hidden', m.g.op('Flatten', [x]), hidden)
     m.g.output('logits', dense(m, 'output', m.g.op('Relu', [rows]), classes))

@@ -1,5 +1,5 @@
 /** Pooling. */
-import type { Value } from '../../onnx/index.ts'
+import type { GraphBuilder, Value } from '../../onnx/index.ts'
 import {
   attribute,
   constantLike,
@@ -27,34 +27,67 @@ export const pooling: RuleTable = {
 }
 
 /**
- * Each gradient goes to where the maximum was, which a second output of the node tells. Where windows overlap,
- * gradients are added up there; where they do not, `MaxUnpool` does the same faster.
+ * Each gradient goes to where the maximum was. Windows side by side are compared with their maximum; for others a second
+ * output of the node tells the places, at ten times the cost (onnxruntime 1.30, CPU), and gradients are added up there.
  */
 function maxPoolRule(c: RuleContext): Value {
   const { g } = c
   const x = input(c, 0)
   const shape = shapeOf(x)
   const kernel = attribute<readonly number[]>(c, 'kernel_shape', [])
-  const ones = kernel.map(() => 1)
-  const strides = attribute(c, 'strides', ones)
-  const dilations = attribute(c, 'dilations', ones)
-  // A node that does not tell is done again; a model made here asks for the indices at once.
+  if (sideBySide(c, kernel)) return toWinners(c, kernel)
   const indices =
     c.step.outputs[1] ?? g.ops('MaxPool', [x], c.step.attributes as Parameters<typeof g.ops<'MaxPool'>>[2], 2)[1]!
-  const apart = kernel.every((length, axis) => length <= strides[axis]! && dilations[axis] === 1)
-  if (apart && c.dy.type === 'float32') {
-    const pads = attribute(
-      c,
-      'pads',
-      [...kernel, ...kernel].map(() => 0),
-    )
-    return g.op('MaxUnpool', [c.dy, indices, g.integers(shape)], { kernel_shape: kernel, strides, pads })
-  }
   const count = size(c.dy)
   const flat = zeros(g, c.dy.type, [size(x)])
   const places = reshape(g, indices, [count])
   const sum = g.op('ScatterElements', [flat, places, reshape(g, c.dy, [count])], { axis: 0, reduction: 'add' })
   return reshape(g, sum, shape)
+}
+
+/** Whether no element is in two windows, and none is a pad; some at the end of an axis may be in none. */
+function sideBySide(c: RuleContext, kernel: readonly number[]): boolean {
+  const ones = kernel.map(() => 1)
+  const [strides, dilations] = [attribute(c, 'strides', ones), attribute(c, 'dilations', ones)]
+  const [spatial, counts] = [shapeOf(input(c, 0)).slice(2), shapeOf(c.dy).slice(2)]
+  const apart = kernel.every(
+    (length, axis) => length === strides[axis] && dilations[axis] === 1 && counts[axis]! * length <= spatial[axis]!,
+  )
+  return apart && attribute<readonly number[]>(c, 'pads', []).every((pad) => pad === 0)
+}
+
+/** Of several largest elements of a window, each takes the same share, as with `ReduceMax`. */
+function toWinners(c: RuleContext, kernel: readonly number[]): Value {
+  const { g } = c
+  const x = input(c, 0)
+  const highest = repeated(g, output(c), kernel)
+  const winners = g.cast(g.op('Equal', [resized(g, x, shapeOf(highest)), highest]), c.dy.type)
+  const area = kernel.reduce((product, length) => product * length, 1)
+  const average = g.op('AveragePool', [winners], { kernel_shape: kernel, strides: kernel })
+  const share = g.op('Div', [c.dy, g.op('Mul', [average, constantLike(c, area)])])
+  return resized(g, g.op('Mul', [winners, repeated(g, share, kernel)]), shapeOf(x))
+}
+
+/** With the ends of the axes cut off, or zeros there. */
+function resized(g: GraphBuilder, value: Value, shape: readonly number[]): Value {
+  const ends = shapeOf(value).map((length, axis) => shape[axis]! - length)
+  return ends.every((end) => end === 0) ? value : g.op('Pad', [value, g.integers([...ends.map(() => 0), ...ends])])
+}
+
+/** Each element as often as the kernel is long along each axis, in its place. */
+function repeated(g: GraphBuilder, value: Value, kernel: readonly number[]): Value {
+  return kernel.reduceRight((whole, times, at) => {
+    const shape = shapeOf(whole)
+    const axis = at + 2
+    const inner = shape.slice(axis + 1).reduce((product, length) => product * length, 1)
+    const rows = reshape(g, whole, [size(whole) / inner, 1, inner])
+    const copies = g.op(
+      'Concat',
+      Array.from({ length: times }, () => rows),
+      { axis: 1 },
+    )
+    return reshape(g, copies, shape.with(axis, shape[axis]! * times))
+  }, value)
 }
 
 function averagePoolRule(c: RuleContext): Value {
