@@ -1,6 +1,8 @@
 /** Sessions of onnxruntime, for worker threads: `run` blocks the thread that calls it. */
 import type { InferenceSession, Tensor } from 'onnxruntime-node'
 import { errorMessage, OwmError } from '../lib/index.ts'
+import { requireProvider } from './probe.ts'
+import { type ProviderName, providers } from './providers.ts'
 import { cells, runningCell, stoppingCell } from './worker-server.ts'
 
 /** A dense tensor in a session's hands. */
@@ -10,23 +12,42 @@ export interface RuntimeTensor {
   readonly data: Float32Array | Float64Array | Int32Array | BigInt64Array
 }
 export interface Session {
-  /** Blocks. Inputs are read in place; outputs are new buffers. @throws OwmError `runtime_failed`, `worker_stopped` */
+  /**
+   * Blocks. Inputs are read in place; outputs are new buffers.
+   *
+   * @throws OwmError `out_of_memory`, `runtime_failed`, `worker_stopped`
+   */
   run(feeds: Readonly<Record<string, RuntimeTensor>>): Promise<Record<string, RuntimeTensor>>
   release(): Promise<void>
+}
+
+export interface SessionOptions {
+  readonly threads: number
+  /** What computes; by default the CPU. */
+  readonly provider?: ProviderName
+  /** Bits matter: no more threads than give the same ones as one thread. */
+  readonly exact?: boolean
 }
 
 /**
  * Loads the runtime when first called, about 25 MB.
  *
- * Bits are equal for one and two threads, and differ from three on (measured on onnxruntime 1.30, CPU).
+ * @throws OwmError `provider_missing` before the model is looked at, saying what to do; `not_exact` where a provider
+ * promises no bits; `out_of_memory`, `runtime_failed`
  */
-export async function openSession(model: Uint8Array, options: { readonly threads: number }): Promise<Session> {
+export async function openSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
+  const { provider = 'cpu', exact = false } = options
+  const { runtimeName, exactThreads } = providers[provider]
+  if (exact && exactThreads === 0) {
+    throw new OwmError('not_exact', `${provider} does not promise the same bits twice; the CPU does.`, { provider })
+  }
   const runtime = await import('onnxruntime-node')
   // Warnings are about graphs that could be smaller, and would go to the peer's standard error.
   runtime.env.logLevel = 'error'
+  if (provider !== 'cpu') await requireProvider(provider)
   const session = await runtime.InferenceSession.create(model, {
-    executionProviders: ['cpu'],
-    intraOpNumThreads: options.threads,
+    executionProviders: [runtimeName],
+    intraOpNumThreads: exact ? Math.min(options.threads, exactThreads) : options.threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
     graphOptimizationLevel: 'all',
@@ -61,6 +82,15 @@ function plain(results: InferenceSession.OnnxValueMapType): Record<string, Runti
   )
 }
 
+/** What the runtime and its providers say when memory ends: its arena, C++, a buffer of JavaScript, WebGPU, CUDA. */
+const memoryEnded =
+  /Failed to allocate memory|bad_?\s?alloc|array buffer allocation failed|out of memory|OutOfMemory|ALLOC_FAILED/i
+
 function fail(error: unknown): never {
-  throw new OwmError('runtime_failed', `ONNX Runtime: ${errorMessage(error)}`, {}, error)
+  const message = errorMessage(error)
+  if (memoryEnded.test(message)) {
+    const advice = 'Memory ran out: make the batch smaller, or accumulate several small ones for one update.'
+    throw new OwmError('out_of_memory', `${advice} (ONNX Runtime: ${message})`, {}, error)
+  }
+  throw new OwmError('runtime_failed', `ONNX Runtime: ${message}`, {}, error)
 }
