@@ -28,6 +28,7 @@ export interface Config extends ConfigValues {
 
 export { type DataDir, openDataDir } from './data-dir.ts'
 export { checkDataDir, type DataDirCheck } from './data-dir-check.ts'
+export { type Lock, takeLock } from './data-dir-lock.ts'
 export { renderExample, renderReference } from './example.ts'
 export { hostAndPortOf } from './key.ts'
 export { type LoadOptions, loadConfig, parseSetting } from './load.ts'

@@ -5,7 +5,14 @@
  * Bits do not depend on how many steps are in one run, nor on one or two threads (measured on onnxruntime 1.30, CPU).
  */
 import { OwmError } from '../lib/index.ts'
-import { elementCount, type ParameterLayout, type RuntimeTensor, type Session, splitParameters } from '../onnx/index.ts'
+import {
+  constantFeeds,
+  elementCount,
+  type ParameterLayout,
+  type RuntimeTensor,
+  type Session,
+  splitParameters,
+} from '../onnx/index.ts'
 import type { Dataset } from './data/dataset.ts'
 import { createOrder } from './data/order.ts'
 import type { Optimizer } from './optimizer.ts'
@@ -57,6 +64,7 @@ export function createStepper(init: {
 }): Stepper {
   const { step, session, dataset, optimizer, batch, accumulate = 1 } = init
   const { layout } = step
+  const constants = constantFeeds(step.constants)
   const order = createOrder(dataset.length, init.seed)
   const examplesPerStep = batch * accumulate
   const exampleBytes = dataset.fields.reduce((sum, { shape }) => sum + 4 * elementCount(shape), 0)
@@ -106,6 +114,7 @@ export function createStepper(init: {
       const rates = Array.from({ length: count }, (_, at) => optimizer.rates(age + at + 1, progressAt(at))).flat()
       const startedMs = performance.now()
       const results = await session.run({
+        ...constants,
         ...draw(count),
         rates: { type: 'float32', shape: [count, optimizer.rateCount], data: Float32Array.from(rates) },
         ...all(),
