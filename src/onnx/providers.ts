@@ -2,6 +2,8 @@
  * What can compute a graph: onnxruntime's execution providers, as data. What was found by running it says so; the rest
  * is from onnxruntime 1.30's own lists of kernels.
  */
+import { OwmError } from '../lib/index.ts'
+
 export type ProviderName = 'cpu' | 'webgpu' | 'cuda' | 'coreml'
 
 /** What numbers of a model's products may be: float16 stands for mixed precision. */
@@ -67,4 +69,18 @@ export const providers: Readonly<Record<ProviderName, Provider>> = {
     missing: 'It is a part of macOS; on other systems use webgpu or cpu.',
     limits: 'weights must be constants: it answers, and does not train',
   },
+}
+
+/**
+ * How many threads a session gets of those offered: where bits matter, no more than give the same ones as one thread.
+ *
+ * @throws OwmError `not_exact` where the provider promises no bits
+ */
+export function threadsFor(provider: ProviderName, offered: number, exact: boolean): number {
+  const { exactThreads } = providers[provider]
+  if (!exact) return offered
+  if (exactThreads === 0) {
+    throw new OwmError('not_exact', `${provider} does not promise the same bits twice; the CPU does.`, { provider })
+  }
+  return Math.min(offered, exactThreads)
 }
