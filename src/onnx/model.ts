@@ -1,7 +1,7 @@
 import { OwmError } from '../lib/index.ts'
 
 /** What a tensor holds. The numbers are ONNX's `TensorProto.DataType`. */
-export const elementTypes = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float64: 11 } as const
+export const elementTypes = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float16: 10, float64: 11 } as const
 export type ElementType = keyof typeof elementTypes
 export const elementBytes: Readonly<Record<ElementType, number>> = {
   float32: 4,
@@ -9,6 +9,7 @@ export const elementBytes: Readonly<Record<ElementType, number>> = {
   int32: 4,
   int64: 8,
   bool: 1,
+  float16: 2,
   float64: 8,
 }
 
@@ -76,7 +77,9 @@ export function tensorOf(type: ElementType, shape: readonly number[], values: Ar
           ? Float64Array.from(values)
           : type === 'int32'
             ? Int32Array.from(values)
-            : Uint8Array.from(values)
+            : type === 'float16'
+              ? Float16Array.from(values)
+              : Uint8Array.from(values)
   return { type, shape, data: new Uint8Array(typed.buffer) }
 }
 

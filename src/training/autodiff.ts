@@ -4,7 +4,7 @@ import { rules as standardRules } from './rules/index.ts'
 import type { RuleTable } from './rules/rule.ts'
 
 /** Gradients flow through numbers; an index, a shape or a condition has none, whatever it was made from. */
-const differentiable: ReadonlySet<string> = new Set(['float32', 'float64'])
+const differentiable: ReadonlySet<string> = new Set(['float16', 'float32', 'float64'])
 
 /**
  * Reverse-mode differentiation (Linnainmaa 1970): walks the graph once from its end, hands each node's output

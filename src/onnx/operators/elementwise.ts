@@ -25,6 +25,7 @@ const castTargets: Readonly<Record<number, ElementType>> = {
   6: 'int32',
   7: 'int64',
   9: 'bool',
+  10: 'float16',
   11: 'float64',
 }
 
