@@ -44,7 +44,7 @@ test('they are taken out of a graph and the graphs within, and fed as views', as
     const inputs = [g.scalar('int64', 3), g.constant('bool', [], [1]), start]
     g.output('y', g.op('Loop', inputs, { body: fed ? graph : body.graph() }))
     const bytes = encodeModel(g.model())
-    const session = await openSession(bytes, { threads: 1 })
+    const session = await openSession(bytes, { threads: 1, lean: fed })
     const data = Float32Array.from({ length: 128 }, (_, i) => i / 128)
     const feeds = constantFeeds(constants)
     if (fed) assert.is(feeds['body.weight']!.data.buffer, large.buffer)
