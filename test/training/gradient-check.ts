@@ -12,6 +12,7 @@ import {
   type Value,
 } from '../../src/onnx/index.ts'
 import { appendGradients } from '../../src/training/autodiff.ts'
+import { type Lowering, lowered, lowerings } from '../../src/training/lowering.ts'
 import { inFloat64 } from './float64.ts'
 
 /** Of differences with this step, in float64: their error is about its fourth power. */
@@ -30,18 +31,21 @@ export interface Check {
   readonly use: (g: GraphBuilder, ...inputs: Value[]) => Value
 }
 
-export async function checkGradients(check: Check, random: Random): Promise<void> {
-  const g = createGraphBuilder('check')
+/** `lowering`: with the operators and rules of another provider, which the CPU can compute too. */
+export async function checkGradients(check: Check, random: Random, lowering: Lowering = lowerings.cpu): Promise<void> {
+  const g = lowered(createGraphBuilder('check'), lowering)
   const inputs = check.shapes.map((shape, at) => g.input(`x${at}`, 'float64', shape))
   const result = check.use(g, ...inputs)
   // A random weighting of the result, so that no error cancels out in the sum.
   const weights = g.input('weights', 'float64', result.shape)
   const axes = result.shape.map((_, axis) => axis)
   const loss = g.op('ReduceSum', [g.op('Mul', [result, weights]), g.integers(axes)], { keepdims: 0 })
-  appendGradients(g, { value: loss, gradient: g.scalar('float64', 1) }, inputs).forEach((gradient, at) => {
-    assert.equal(gradient.shape, check.shapes[at])
-    g.output(`d${at}`, gradient)
-  })
+  appendGradients(g, { value: loss, gradient: g.scalar('float64', 1) }, inputs, lowering.rules).forEach(
+    (gradient, at) => {
+      assert.equal(gradient.shape, check.shapes[at])
+      g.output(`d${at}`, gradient)
+    },
+  )
   g.output('loss', loss)
   const session = await openSession(encodeModel(inFloat64(g.graph())), { threads: 1 })
   const tensor = (shape: readonly number[], data: Float64Array): RuntimeTensor => ({ type: 'float64', shape, data })

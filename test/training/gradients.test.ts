@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import type { OwmError } from '../../src/lib/index.ts'
 import { createGraphBuilder, createRandom, type GraphBuilder, type Value } from '../../src/onnx/index.ts'
 import { appendGradients } from '../../src/training/autodiff.ts'
+import { lowerings } from '../../src/training/lowering.ts'
 import { rules } from '../../src/training/rules/index.ts'
 import { suite } from '../suite.ts'
 import { type Check, checkGradients } from './gradient-check.ts'
@@ -221,6 +222,18 @@ const checks: Record<string, Check> = {
 
 for (const [title, check] of Object.entries(checks)) {
   test(title, () => checkGradients(check, createRandom(title.length)))
+}
+
+// What another provider's table has of its own.
+const ownOfWebgpu = new Set([
+  ...Object.keys(lowerings.webgpu.operators),
+  ...Object.entries(lowerings.webgpu.rules).flatMap(([op, rule]) =>
+    rule === rules[op as keyof typeof rules] ? [] : [op],
+  ),
+])
+for (const [title, check] of Object.entries(checks)) {
+  if (!title.match(/\w+/g)?.some((word) => ownOfWebgpu.has(word))) continue
+  test(`as written for webgpu: ${title}`, () => checkGradients(check, createRandom(title.length), lowerings.webgpu))
 }
 
 test('no rule is without a check', () => {
