@@ -7,6 +7,7 @@ export interface Terminal {
   /** Whether progress can be redrawn in place. */
   readonly live: boolean
   readonly columns: number
+  readonly rows: number
   /** A result: the value as JSON with `--json`, else the text. */
   result(value: unknown, text: () => string): void
   /** A line on standard error: progress, advice. */
@@ -36,7 +37,10 @@ export function createTerminal(options: { readonly json: boolean }): Terminal {
     json: options.json,
     live,
     get columns() {
-      return Math.max(40, process.stderr.columns ?? 100)
+      return Math.max(20, process.stderr.columns ?? 100)
+    },
+    get rows() {
+      return process.stderr.rows ?? 24
     },
     result: (value, text) => {
       process.stdout.write(`${options.json ? JSON.stringify(value) : text()}\n`)
