@@ -28,13 +28,21 @@ export function appendGradients(
     }
   }
   const gradients = new Map<string, Value>([[seed.value.name, seed.gradient]])
-  const add = (name: string, gradient: Value): void => {
+  // Products of matrices that nothing uses yet: what else a value's gradient has is added within the same node.
+  const products = new Map<string, Step>()
+  const add = (name: string, gradient: Value, product?: Step): void => {
     const before = gradients.get(name)
-    gradients.set(name, before === undefined ? gradient : g.op('Add', [before, gradient]))
+    const [open, other] = product === undefined ? [products.get(name), gradient] : [product, before]
+    products.delete(name)
+    if (before === undefined) {
+      gradients.set(name, gradient)
+      if (product !== undefined) products.set(name, product)
+    } else if (open === undefined) gradients.set(name, g.op('Add', [before, gradient]))
+    else gradients.set(name, g.op('Gemm', [...open.inputs, other], open.attributes))
   }
   // A matrix that many steps of a recurrent model use: one product of all rows instead of a sum of products.
   const often = usedOften(steps, wanted)
-  const products = new Map<string, { readonly rows: Value; readonly dy: Value }[]>()
+  const uses = new Map<string, { readonly rows: Value; readonly dy: Value }[]>()
   for (const step of steps.reverse()) {
     const given = step.outputs.map(({ name }) => gradients.get(name))
     const dy = given[0] ?? given.find((gradient) => gradient !== undefined)
@@ -51,19 +59,21 @@ export function appendGradients(
       if (step.op !== 'Split' && given.some((gradient, output) => output > 0 && gradient !== undefined)) {
         throw missing('outputs after the first', at)
       }
-      if (at === 1 && often.has(value.name) && isPlain(step)) {
-        const uses = products.get(value.name) ?? []
-        products.set(value.name, [...uses, { rows: step.inputs[0]!, dy }])
+      if (at === 1 && step.op === 'Gemm' && often.has(value.name)) {
+        uses.set(value.name, [...(uses.get(value.name) ?? []), { rows: step.inputs[0]!, dy }])
         return
       }
-      add(value.name, rule({ g, step, dy, gradients: given }))
+      const count = g.steps.length
+      const gradient = rule({ g, step, dy, gradients: given })
+      const [last] = g.steps.slice(count).slice(-1)
+      add(value.name, gradient, last?.outputs[0] === gradient && isOpenProduct(last) ? last : undefined)
     })
   }
-  for (const [name, uses] of products) {
+  for (const [name, all] of uses) {
     const joined = (values: readonly Value[]): Value =>
       values.length === 1 ? values[0]! : g.op('Concat', values, { axis: 0 })
-    const [rows, dy] = [joined(uses.map((use) => use.rows)), joined(uses.map((use) => use.dy))]
-    add(name, g.op('Gemm', [rows, dy], { transA: 1 }))
+    const factors = [joined(all.map(({ rows }) => rows)), joined(all.map(({ dy }) => dy))]
+    add(name, g.op('Gemm', often.get(name) === 1 ? factors.reverse() : factors, { transA: 1 }))
   }
   return wanted.map(({ name }) => {
     const gradient = gradients.get(name)
@@ -72,20 +82,29 @@ export function appendGradients(
   })
 }
 
-/** Wanted values that no step makes and several plain products use. */
-function usedOften(steps: readonly Step[], wanted: readonly Value[]): ReadonlySet<string> {
+/** Wanted values that no step makes and several plain products use, all of them transposed (1) or none (0). */
+function usedOften(steps: readonly Step[], wanted: readonly Value[]): ReadonlyMap<string, number> {
   const made = new Set(steps.flatMap(({ outputs }) => outputs.map(({ name }) => name)))
-  const counts = new Map(wanted.filter(({ name }) => !made.has(name)).map(({ name }) => [name, 0]))
+  const found = new Map<string, (number | undefined)[]>(
+    wanted.filter(({ name }) => !made.has(name)).map(({ name }) => [name, []]),
+  )
   for (const step of steps) {
     const name = step.inputs[1]?.name
-    const count = name === undefined ? undefined : counts.get(name)
-    if (count !== undefined && isPlain(step)) counts.set(name!, count + 1)
+    if (name !== undefined && step.op === 'Gemm') found.get(name)?.push(transposes(step))
   }
-  return new Set([...counts].flatMap(([name, count]) => (count > 1 ? [name] : [])))
+  return new Map(
+    [...found].flatMap(([name, [first, ...others]]) =>
+      first !== undefined && others.length > 0 && others.every((other) => other === first) ? [[name, first]] : [],
+    ),
+  )
 }
 
-/** Y = A B (+ C). */
-function isPlain({ op, attributes }: Step): boolean {
+/** Of a product Y = A B (+ C) 0, of Y = A B^T (+ C) 1. */
+function transposes({ op, attributes }: Step): number | undefined {
   const { alpha = 1, transA = 0, transB = 0 } = attributes
-  return op === 'Gemm' && alpha === 1 && transA === 0 && transB === 0
+  return op === 'Gemm' && alpha === 1 && transA === 0 ? Number(transB) : undefined
+}
+
+function isOpenProduct({ op, inputs }: Step): boolean {
+  return op === 'Gemm' && inputs[2] === undefined
 }

@@ -69,10 +69,10 @@ def lstm(p, tokens, c):
     for at in range(c["layers"]):
         layer = torch.nn.LSTM(x.shape[2], c["hidden"], batch_first=True)
         # PyTorch has the gates in the order input, forget, new, output; here the new values come last.
-        gates = lambda v: torch.cat([v.chunk(4, -1)[i] for i in (0, 1, 3, 2)], -1)
+        gates = lambda v, axis=-1: torch.cat([v.chunk(4, axis)[i] for i in (0, 1, 3, 2)], axis)
         weights = {
             "weight_ih_l0": gates(p[f"{at}.input"]).T,
-            "weight_hh_l0": gates(p[f"{at}.recurrent"]).T,
+            "weight_hh_l0": gates(p[f"{at}.recurrent"], 0),
             "bias_ih_l0": gates(p[f"{at}.bias"]),
             "bias_hh_l0": torch.zeros_like(p[f"{at}.bias"]),
         }
@@ -144,7 +144,7 @@ def cnn_shapes(c):
 def lstm_shapes(c):
     width, shapes, h = c["width"], [("token.embedding", (c["vocabulary"], c["width"]))], c["hidden"]
     for at in range(c["layers"]):
-        shapes += [(f"{at}.input", (width, 4 * h)), (f"{at}.bias", (4 * h,)), (f"{at}.recurrent", (h, 4 * h))]
+        shapes += [(f"{at}.input", (width, 4 * h)), (f"{at}.bias", (4 * h,)), (f"{at}.recurrent", (4 * h, h))]
         width = h
     return shapes + dense_shapes("head", width, c["vocabulary"])
 
