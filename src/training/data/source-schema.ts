@@ -9,9 +9,12 @@ const maxContext = 1 << 20
 const maxTextBytes = 1024 ** 3
 
 const path = z.string().min(1).max(4096)
+const name = z.string().min(1).max(1024)
 /** Out of 256: an example is held out when the first byte of its BLAKE3 is below this. */
 const heldOutShare = z.int().min(0).max(255).default(defaultHeldOutShare)
 const context = z.int().min(1).max(maxContext).default(64)
+/** A `tokenizer.json`; without one, tokens are bytes. */
+const tokenizer = path.optional()
 /** Whether inputs are rows of numbers, or keep their axes: 784 or 1x28x28. */
 const flat = z.boolean().default(false)
 
@@ -35,6 +38,58 @@ export const dataSourceSchema = z.discriminatedUnion('kind', [
     /** In place of the share: the last part of the text, 0 to 1, as published figures on Tiny Shakespeare hold out 0.1. */
     heldOutTail: z.number().gt(0).lt(1).optional(),
     context,
+    tokenizer,
+  }),
+  /** A table: numbers and categories, one of which is to be told from the others. */
+  z.strictObject({
+    kind: z.literal('csv'),
+    file: path,
+    /** A column's name, or its number from 0 where there is no header. */
+    target: name,
+    /** Those to learn from; all but the target when absent. */
+    columns: z.array(name).min(1).max(4096).optional(),
+    delimiter: z.enum([',', ';', '\t', '|']).default(','),
+    header: z.boolean().default(true),
+    /** As many inputs as a column has categories, or one, their number in order. */
+    categories: z.enum(['oneHot', 'index']).default('oneHot'),
+    /** When absent: classes where the target has words or few whole numbers. */
+    task: z.enum(['classification', 'regression']).optional(),
+    heldOutShare,
+  }),
+  /** A JSON object a line: documents for a language model, or numbers with a label. */
+  z.strictObject({
+    kind: z.literal('jsonl'),
+    file: path,
+    content: z.discriminatedUnion('kind', [
+      z.strictObject({
+        kind: z.literal('text'),
+        field: name,
+        /** What stands between documents. */
+        separator: z.string().max(1024).default('\n\n'),
+        context,
+        tokenizer,
+      }),
+      z.strictObject({
+        kind: z.literal('examples'),
+        /** An array of numbers, or arrays of them, alike on every line. */
+        inputs: name,
+        target: name,
+        task: z.enum(['classification', 'regression']).optional(),
+        flat,
+      }),
+    ]),
+    heldOutShare,
+  }),
+  /** A folder for each class, in which each file is an example. */
+  z.strictObject({
+    kind: z.literal('folder'),
+    root: path,
+    /** Images (PNG, PGM, PPM), all of one size; or the first bytes of any files. */
+    content: z.discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('images'), flat }),
+      z.strictObject({ kind: z.literal('bytes'), length: z.int().min(1).max(maxContext).default(256) }),
+    ]),
+    heldOutShare,
   }),
 ])
 

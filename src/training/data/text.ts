@@ -11,8 +11,8 @@ import { noData, unreadable } from './malformed.ts'
 import type { OpenDataset } from './source.ts'
 import type { SourceOf } from './source-schema.ts'
 import { emptyPart, isHeldOut } from './split.ts'
-import { windowsOf } from './windows.ts'
-import { counted, plural } from './wording.ts'
+import { windowsOfText } from './tokens.ts'
+import { plural } from './wording.ts'
 
 export interface Text {
   readonly bytes: Uint8Array
@@ -26,19 +26,11 @@ const leastBlockBytes = 1024
 const mostBlockBytes = 64 * 1024
 const lineFeed = 10
 
-/** `windows`: int32 [context + 1]. @throws OwmError `no_training_data`, `unreadable_data` */
+/** `windows`: int32 [context + 1]. @throws OwmError `no_training_data`, `malformed_data`, `unreadable_data` */
 export function openText(source: SourceOf<'text'>, part: DataPart): OpenDataset {
   const { bytes, files, skipped } = readText(source, part)
-  const which = part === 'training' ? '' : ', held out'
-  if (bytes.length <= source.context) {
-    throw noData(`${counted(bytes.length)} bytes of text${which} do not fill a window of ${source.context + 1}.`)
-  }
-  const about = `${counted(bytes.length)} bytes of text in ${plural(files, 'file')}${which}`
-  return {
-    ...windowsOf(bytes, source.context, about),
-    text: { bytes: bytes.length, tokens: bytes.length },
-    skipped,
-  }
+  const what = `${plural(bytes.length, 'byte')} of text in ${plural(files, 'file')}${part === 'heldOut' ? ', held out' : ''}`
+  return { ...windowsOfText(bytes, source, what), skipped }
 }
 
 /** The bytes of a part. @throws OwmError `no_training_data`, `unreadable_data` */
