@@ -4,6 +4,11 @@ import { errorCode, exitCodes, OwmError } from '../lib/index.ts'
 const byErrorCode: Readonly<Record<string, number>> = {
   aborted: exitCodes.interrupted,
   bad_config: exitCodes.badConfig,
+  bad_data: exitCodes.badInput,
+  bad_model: exitCodes.badInput,
+  checkpoint_damaged: exitCodes.badInput,
+  checkpoint_of_another_run: exitCodes.badInput,
+  folder_in_use: exitCodes.cannotCreate,
   bad_usage: exitCodes.usage,
   bad_run: exitCodes.badInput,
   data_dir_corrupt: exitCodes.badInput,

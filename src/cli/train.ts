@@ -4,6 +4,7 @@ import type { RunView } from '../federation/index.ts'
 import { OwmError } from '../lib/index.ts'
 import { connectToPeer, type SettingsOptions, withSettings } from './settings.ts'
 import { createTerminal, short, sparkline, table } from './terminal.ts'
+import { registerTrainLocal } from './train-local/index.ts'
 
 interface StartOptions extends SettingsOptions {
   readonly name: string
@@ -14,7 +15,8 @@ interface StartOptions extends SettingsOptions {
 }
 
 export function registerTrain(program: Command): void {
-  const train = program.command('train').description('start training runs of the mesh, and see how they go')
+  const train = program.command('train').description('train alone, or start runs of the mesh and see how they go')
+  registerTrainLocal(train)
   withSettings(
     train.command('start').description('start a federated run: the peers of the mesh that have text train it together'),
   )

@@ -1,0 +1,73 @@
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import type { LocalOptions } from './options.ts'
+
+/** `owm train local`: training without a mesh. */
+export function registerTrainLocal(train: Command): void {
+  const local = train
+    .command('local')
+    .description('train a model on this machine alone: images, tables or text; it can be interrupted and gone on with')
+    .option(
+      '--model <model>',
+      'mlp[:200,200], cnn, lstm[:hidden=256], gpt[:tiny|small|medium|layers=2,width=64]',
+      'gpt',
+    )
+    .option('--data <path...>', "files or folders (owm data inspect tells what they are); by default OWM's own source")
+    .option('--out <folder>', 'keep checkpoint, logs and the trained model here; the same again goes on where it ended')
+    .option('--restart', 'begin anew in a folder that has a checkpoint', false)
+    .option('--epochs <count>', 'passes over the data', number({ above: 0 }))
+    .option('--steps <count>', 'steps, in place of epochs', integer(1))
+    .option('--batch <examples>', 'examples whose gradients are averaged at once', integer(1))
+    .option('--accumulate <batches>', 'batches that make one step, with the memory of one', integer(1), 1)
+    .option('--context <tokens>', 'tokens of text seen at once', integer(1))
+    .option(
+      '--tail <share>',
+      'hold out the last part of the text (0.1 is customary), not every tenth piece',
+      number({ above: 0, below: 1 }),
+    )
+    .option('--optimizer <name>', 'sgd, momentum, nesterov or adamw')
+    .option('--learning-rate <rate>', 'at its highest', number({ above: 0 }))
+    .addOption(new Option('--schedule <kind>', 'how the rate falls').choices(['constant', 'linear', 'cosine']))
+    .option('--warmup <steps>', 'steps in which the rate rises', integer(0))
+    .option('--weight-decay <share>', 'of matrices, in a step at full rate', number({ from: 0 }))
+    .option('--clip <norm>', 'the longest gradient', number({ above: 0 }))
+    .option('--seed <number>', 'of the first weights and the order of the data', integer(0), 1)
+    .option('--threads <count>', 'of the runtime; up to two give the same bits', integer(1), 2)
+    .option('--measurements <count>', 'how often held-out data are measured on the way', integer(0), 10)
+    .option('--save-seconds <seconds>', 'between checkpoints', number({ from: 0 }), 10)
+    .option('--json', 'print the result as one JSON object', false)
+    .addHelpText(
+      'after',
+      `
+  owm train local                                             a small GPT reads OWM's source
+  owm train local --model cnn --data mnist --out runs/cnn     the four files of MNIST are in mnist/
+  owm train local --model lstm --data shakespeare.txt --tail 0.1
+
+docs/training.md says what else can be trained, docs/data.md where to get data.`,
+    )
+  local.action(async (options: LocalOptions) => {
+    const { runTrainLocal } = await import('./run.ts')
+    await runTrainLocal(options)
+  })
+}
+
+function integer(from: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (!Number.isSafeInteger(value) || value < from || text.trim() === '') {
+      throw new InvalidArgumentError(`Give a whole number from ${from}.`)
+    }
+    return value
+  }
+}
+
+function number(range: { readonly above?: number; readonly from?: number; readonly below?: number }) {
+  const { above = Number.NEGATIVE_INFINITY, from = Number.NEGATIVE_INFINITY, below = Number.POSITIVE_INFINITY } = range
+  return (text: string): number => {
+    const value = Number(text)
+    if (!(value > above && value >= from && value < below) || text.trim() === '') {
+      const ends = Object.entries(range).map(([end, at]) => `${end} ${at}`)
+      throw new InvalidArgumentError(`Give a number ${ends.join(' and ')}.`)
+    }
+    return value
+  }
+}

@@ -1,0 +1,74 @@
+/** From what was typed to a job. */
+
+import { join } from 'node:path'
+import { availableMemory } from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { detectSource, type LocalJob } from '../../training/index.ts'
+import { type LearningOptions, parseModel, planFor, recipes } from './choices.ts'
+
+export interface LocalOptions extends LearningOptions {
+  readonly model: string
+  readonly data?: readonly string[]
+  readonly out?: string
+  readonly restart: boolean
+  readonly epochs?: number
+  readonly steps?: number
+  readonly batch?: number
+  readonly accumulate: number
+  readonly context?: number
+  readonly tail?: number
+  readonly seed: number
+  readonly threads: number
+  readonly measurements: number
+  readonly saveSeconds: number
+  readonly json: boolean
+}
+
+/** What is written into the folder of a run. */
+export const outputs = {
+  checkpoint: 'checkpoint.safetensors',
+  csv: 'log.csv',
+  tensorBoard: 'tensorboard',
+  model: 'model.onnx',
+} as const
+
+/** More tell no more than a hundredth of accuracy. */
+const measureExamples = 10_000
+/** Of what the machine can give now, for the rest of it to stay alive. */
+const memoryShare = 0.9
+
+/** @throws OwmError `bad_usage`, and those of `detectSource` */
+export function jobFor(options: LocalOptions): LocalJob {
+  const model = parseModel(options.model)
+  const recipe = recipes[model.kind]
+  const { data = ownText(), out, steps, epochs, context = recipe.context, tail } = options
+  const source = detectSource(data, {
+    context,
+    flat: model.kind === 'mlp',
+    ...(tail === undefined ? {} : { heldOutTail: tail }),
+  })
+  return {
+    model,
+    data: source,
+    optimizer: planFor(recipe, options),
+    batch: options.batch ?? recipe.batch,
+    accumulate: options.accumulate,
+    duration: steps !== undefined ? { steps } : epochs !== undefined ? { epochs } : recipe.duration,
+    seed: options.seed,
+    threads: options.threads,
+    measurements: options.measurements,
+    measureExamples,
+    ...(out === undefined
+      ? {}
+      : {
+          checkpoint: { file: join(out, outputs.checkpoint), everyMs: options.saveSeconds * 1000 },
+          logs: { csv: join(out, outputs.csv), tensorBoard: join(out, outputs.tensorBoard) },
+        }),
+    maxMemoryBytes: Math.floor(availableMemory() * memoryShare),
+  }
+}
+
+/** This program's own source and documents: something to learn from that everybody has. */
+function ownText(): string[] {
+  return ['src', 'docs'].map((folder) => fileURLToPath(new URL(`../../../${folder}`, import.meta.url)))
+}
