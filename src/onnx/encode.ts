@@ -1,4 +1,4 @@
-/** Writes ONNX files (onnx.proto3, IR version 9). The numbers are its field numbers. */
+/** Writes ONNX files (onnx.proto3, IR version 9, or 10 for packed tensors). The numbers are its field numbers. */
 
 import {
   type Attribute,
@@ -7,6 +7,10 @@ import {
   irVersion,
   type Model,
   type Node,
+  type PackedTensor,
+  packedIrVersion,
+  packedOpset,
+  packedTypes,
   type Tensor,
   type ValueInfo,
 } from './model.ts'
@@ -15,9 +19,11 @@ import { bytesField, floatField, type Rope, ropeBytes, stringField, varintField 
 /** ONNX's `AttributeProto.AttributeType`. */
 export const attributeTypes = { float: 1, int: 2, string: 3, tensor: 4, graph: 5, floats: 6, ints: 7 } as const
 
+const dataTypes = { ...elementTypes, ...packedTypes } as const
+
 export function encodeModel(model: Model): Uint8Array {
   return ropeBytes([
-    varintField(1, irVersion),
+    varintField(1, model.opset < packedOpset ? irVersion : packedIrVersion),
     stringField(2, 'owm'),
     bytesField(7, graphRope(model.graph)),
     bytesField(8, [stringField(1, ''), varintField(2, model.opset)]),
@@ -29,6 +35,7 @@ function graphRope(graph: Graph): Rope {
     graph.nodes.map((node) => bytesField(1, nodeRope(node))),
     stringField(2, graph.name),
     [...graph.initializers].map(([name, tensor]) => bytesField(5, tensorRope(tensor, name))),
+    [...(graph.packed ?? [])].map(([name, tensor]) => bytesField(5, tensorRope(tensor, name))),
     graph.inputs.map((value) => bytesField(11, valueRope(value))),
     graph.outputs.map((value) => bytesField(12, valueRope(value))),
   ]
@@ -66,10 +73,10 @@ function attributeRope(name: string, attribute: Attribute): Rope {
   return [stringField(1, name), content(), varintField(20, attributeTypes[attribute.kind])]
 }
 
-function tensorRope(tensor: Tensor, name: string): Rope {
+function tensorRope(tensor: Tensor | PackedTensor, name: string): Rope {
   return [
     tensor.shape.map((size) => varintField(1, size)),
-    varintField(2, elementTypes[tensor.type]),
+    varintField(2, dataTypes[tensor.type]),
     stringField(8, name),
     bytesField(9, tensor.data),
   ]

@@ -42,11 +42,22 @@ export interface Node {
   readonly outputs: readonly string[]
   readonly attributes: Readonly<Record<string, Attribute>>
 }
+/**
+ * Small integers that stand for numbers, as `DequantizeLinear` takes them: made by `quantiseModel`, and in no file from
+ * elsewhere. Two of int4 share a byte, the first in its low half.
+ */
+export const packedTypes = { int8: 3, int4: 22 } as const
+export interface PackedTensor {
+  readonly type: keyof typeof packedTypes
+  readonly shape: readonly number[]
+  readonly data: Uint8Array
+}
 export interface Graph {
   readonly name: string
   readonly inputs: readonly ValueInfo[]
   readonly outputs: readonly ValueInfo[]
   readonly initializers: ReadonlyMap<string, Tensor>
+  readonly packed?: ReadonlyMap<string, PackedTensor>
   readonly nodes: readonly Node[]
 }
 /** A graph over the standard operators of one version. */
@@ -58,6 +69,9 @@ export interface Model {
 /** Opset 20 brought `Gelu`; every runtime of 2024 and later has it. IR 9 is what came with it. */
 export const opset = 20
 export const irVersion = 9
+/** Opset 21 brought blocks to `DequantizeLinear`, and IR 10 int4: of quantised models alone. */
+export const packedOpset = 21
+export const packedIrVersion = 10
 
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1)

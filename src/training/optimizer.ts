@@ -1,5 +1,5 @@
 /** Optimizers as pieces of graph: a parameter, its gradient and its state give the next parameter and state. */
-import type { GraphBuilder, Value } from '../onnx/index.ts'
+import { type GraphBuilder, matchesAny, type Value } from '../onnx/index.ts'
 import type { OptimizerSpec } from './index.ts'
 import { rateShare, type Schedule } from './schedules.ts'
 
@@ -52,17 +52,6 @@ export function createOptimizer(plan: OptimizerPlan): Optimizer {
 
 export const learningRateAt = (plan: OptimizerPlan, step: number, progress: number): number =>
   plan.learningRate * rateShare(plan.schedule ?? { kind: 'constant' }, step, progress)
-const anyPart = (pattern: string): RegExp =>
-  new RegExp(
-    `^${pattern
-      .split('*')
-      .map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
-      .join('.*')}$`,
-  )
-/** Whether a parameter has one of these names, in which `*` is any part. */
-export function matchesAny(patterns: readonly string[], name: string): boolean {
-  return patterns.some((pattern) => anyPart(pattern).test(name))
-}
 function decays({ weightDecay = 0, exempt = ['*.embedding'] }: OptimizerPlan, name: string, shape: readonly number[]) {
   return weightDecay > 0 && shape.length > 1 && !matchesAny(exempt, name)
 }

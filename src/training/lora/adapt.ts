@@ -9,14 +9,17 @@ import {
   type Graph,
   type Model,
   type Node,
+  numberOf,
   type ParameterLayout,
   splitParameters,
   type Tensor,
   tensorOf,
+  type WeightedProduct,
+  weightedProducts,
 } from '../../onnx/index.ts'
 import type { TrainableModel } from '../define-model.ts'
 import { uniform } from '../initialisers.ts'
-import { chooseTargets, numberOf, type WeightedProduct, weightedProducts } from './targets.ts'
+import { chooseTargets } from './targets.ts'
 
 export interface LoraOptions {
   readonly rank: number

@@ -1,0 +1,20 @@
+import type { Graph, Node } from '../model.ts'
+
+/** The graph without nodes and constants on which no output depends. Of graphs without graphs within. */
+export function withoutUnused(graph: Graph): Graph {
+  const used = new Set(graph.outputs.map(({ name }) => name))
+  const nodes: Node[] = []
+  for (const node of graph.nodes.toReversed()) {
+    if (!node.outputs.some((name) => used.has(name))) continue
+    for (const name of node.inputs) used.add(name)
+    nodes.push(node)
+  }
+  const kept = <T>(entries: ReadonlyMap<string, T>): Map<string, T> =>
+    new Map([...entries].filter(([name]) => used.has(name)))
+  return {
+    ...graph,
+    nodes: nodes.reverse(),
+    initializers: kept(graph.initializers),
+    ...(graph.packed === undefined ? {} : { packed: kept(graph.packed) }),
+  }
+}
