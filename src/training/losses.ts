@@ -23,7 +23,7 @@ export function crossEntropy(g: GraphBuilder, logits: Value, targets: Value): Lo
   const loss = g.op('Neg', [g.op('ReduceMean', [picked, g.integers(axes)], { keepdims: 0 })])
   // The gradient by the logits in one piece: (probabilities - one at the target) / count.
   const count = staticShape(targets.shape).reduce((product, size) => product * size, 1)
-  const share = g.scalar(logits.type, 1 / count)
+  const share = g.scalar(logProbabilities.type, 1 / count)
   const probabilities = g.op('Mul', [g.op('Exp', [logProbabilities]), share])
   const minus = g.op('Expand', [g.op('Neg', [share]), g.op('Shape', [places])])
   const gradient = g.op('ScatterElements', [probabilities, places, minus], { axis, reduction: 'add' })

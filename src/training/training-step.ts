@@ -10,15 +10,23 @@ import {
   createGraphBuilder,
   type ElementType,
   encodeModel,
+  type Graph,
   type GraphBuilder,
+  inlineGraph,
   type ParameterLayout,
+  type Precision,
+  type ProviderName,
   peakBytes,
+  providers,
   type Value,
   withoutLargeConstants,
 } from '../onnx/index.ts'
 import { appendGradients } from './autodiff.ts'
 import type { AppendLoss } from './losses.ts'
+import { lowered, loweringFor } from './lowering.ts'
 import { clipped, type Optimizer } from './optimizer.ts'
+import { appendLossScaling, inMixedPrecision, scalingState } from './precision.ts'
+import type { RuleTable } from './rules/rule.ts'
 
 export interface StepGraph {
   readonly bytes: Uint8Array
@@ -27,6 +35,8 @@ export interface StepGraph {
   readonly carried: readonly { readonly name: string; readonly shape: readonly number[] }[]
   /** The model's large constants, such as frozen weights, which are further inputs: `constantFeeds` makes their feeds. */
   readonly constants: readonly Constant[]
+  /** How many steps one run makes: `many`, or one at a time where the provider has no use for a `Loop`. */
+  readonly steps: 'many' | 'single'
   /** What a step's values take at most, beside what is carried and fed. */
   readonly stepBytes: number
 }
@@ -46,9 +56,21 @@ export interface TrainingStepInit {
    * [K, accumulate, ...].
    */
   readonly accumulate?: number
+  /** For which the step is written; by default the CPU. */
+  readonly provider?: ProviderName
+  /** `float16`: mixed precision, where the provider has it. */
+  readonly precision?: Precision
 }
 
-export function buildTrainingStep({ layout, feeds, loss, optimizer, accumulate = 1 }: TrainingStepInit): StepGraph {
+/** @throws OwmError `provider_cannot_train`, `no_such_precision`, `no_gradient`, `bad_graph` */
+export function buildTrainingStep(init: TrainingStepInit): StepGraph {
+  const { layout, feeds, loss, optimizer, accumulate = 1, provider = 'cpu', precision = 'float32' } = init
+  const lowering = loweringFor(provider, precision)
+  const mixed = precision === 'float16'
+  const write: Write = {
+    rules: lowering.rules,
+    model: (g) => (mixed ? inMixedPrecision(lowered(g, lowering)) : lowered(g, lowering)),
+  }
   const outer = createGraphBuilder('training')
   const stacked = (shape: readonly number[]) => ['steps', ...(accumulate > 1 ? [accumulate] : []), ...shape]
   const given = feeds.map(({ name, type, shape }) => outer.input(name, type, stacked(shape)))
@@ -59,6 +81,7 @@ export function buildTrainingStep({ layout, feeds, loss, optimizer, accumulate =
   const carried = [
     ...layout.entries.map(({ name, shape }) => ({ name, shape })),
     ...rules.flatMap(({ name, rule }) => rule.state.map((part) => ({ ...part, name: `${name}:${part.name}` }))),
+    ...(mixed ? scalingState : []),
   ]
   // The body takes iteration, condition and what is carried, and gives all but the iteration, in the same order.
   const body = createGraphBuilder('step', 'step.')
@@ -73,22 +96,25 @@ export function buildTrainingStep({ layout, feeds, loss, optimizer, accumulate =
     body.op('Gather', [rate, body.scalar('int64', at)]),
   )
   const seedRate = optimizer.seedRate === undefined ? undefined : rateValues[optimizer.seedRate]!
+  const scaling = mixed ? appendLossScaling(body, slots) : undefined
+  const seedFactor = scaling?.scale ?? seedRate
   const made =
     accumulate > 1
-      ? accumulated(body, accumulate, now, parameters, loss, seedRate)
-      : lossAndGradients(body, now, parameters, loss, seedRate)
-  const gradients =
-    optimizer.clipNorm === undefined ? made.gradients : clipped(body, made.gradients, optimizer.clipNorm)
+      ? accumulated(body, accumulate, now, parameters, loss, seedFactor, write, providers[provider].loops)
+      : lossAndGradients(body, now, parameters, loss, seedFactor, write)
+  const plain = scaling?.unscaled(made.gradients, seedRate) ?? made.gradients
+  const gradients = optimizer.clipNorm === undefined ? plain : clipped(body, plain, optimizer.clipNorm)
 
-  const next = new Map<string, Value>()
+  const updates = new Map<string, Value>()
   rules.forEach(({ name, rule }, at) => {
     const state = rule.state.map((part) => slots.get(`${name}:${part.name}`)!)
     const updated = rule.append(body, slots.get(name)!, gradients[at]!, state, rateValues)
-    next.set(name, updated.value)
+    updates.set(name, updated.value)
     rule.state.forEach((part, index) => {
-      next.set(`${name}:${part.name}`, updated.state[index]!)
+      updates.set(`${name}:${part.name}`, updated.state[index]!)
     })
   })
+  const next = scaling?.guard(slots, updates) ?? updates
   body.output('step.going.next', going)
   body.output('step.loss.next', body.op('Add', [lossBefore, made.loss]))
   for (const { name } of carried) body.output(`step.${name}.next`, next.get(name)!)
@@ -96,12 +122,11 @@ export function buildTrainingStep({ layout, feeds, loss, optimizer, accumulate =
   const initial = carried.map(({ name, shape }) => outer.input(name, 'float32', shape))
   const { graph: step, constants } = withoutLargeConstants(body.graph())
   for (const { name, tensor } of constants) outer.input(name, tensor.type, tensor.shape)
-  const results = outer.ops(
-    'Loop',
-    [steps, outer.constant('bool', [], [1]), outer.scalar('float32', 0), ...initial],
-    { body: step },
-    carried.length + 1,
-  )
+  const start = [outer.constant('bool', [], [1]), outer.scalar('float32', 0), ...initial]
+  const { loops } = providers[provider]
+  const results = loops
+    ? outer.ops('Loop', [steps, ...start], { body: step }, carried.length + 1)
+    : once(outer, step, [outer.scalar('int64', 0), ...start])
   outer.output('loss', results[0]!)
   for (const [at, { name }] of carried.entries()) outer.output(`${name}.next`, results[at + 1]!)
   return {
@@ -109,10 +134,26 @@ export function buildTrainingStep({ layout, feeds, loss, optimizer, accumulate =
     layout,
     carried,
     constants,
+    steps: loops ? 'many' : 'single',
     stepBytes: peakBytes(body) + (made.batchBytes ?? 0),
   }
 }
 
+/** A loop's body without the loop, for one iteration. It uses values of the graph around it by their names. */
+function once(g: GraphBuilder, body: Graph, inputs: readonly Value[]): Value[] {
+  const around = g.inputs.filter(({ name }) => body.nodes.some((node) => node.inputs.includes(name)))
+  const given = [...body.inputs.map(({ name }, at) => [name, inputs[at]!] as const)]
+  const feeds = new Map([...given, ...around.map((value) => [value.name, value] as const)])
+  const whole = { ...body, inputs: [...feeds].map(([name, { type, shape }]) => ({ name, type, shape })) }
+  return [...inlineGraph(g, whole, feeds).values()].slice(1)
+}
+
+/** How a provider wants the step to be written. */
+interface Write {
+  readonly rules: RuleTable
+  /** The builder for the model and its gradients. */
+  model(g: GraphBuilder): GraphBuilder
+}
 interface Made {
   readonly loss: Value
   readonly gradients: readonly Value[]
@@ -125,29 +166,49 @@ function lossAndGradients(
   feeds: ReadonlyMap<string, Value>,
   parameters: ReadonlyMap<string, Value>,
   appendLoss: AppendLoss,
-  seedRate: Value | undefined,
+  seedFactor: Value | undefined,
+  write: Write,
 ): Made {
-  const { loss, value, gradient } = appendLoss(g, parameters, feeds)
-  const seed = seedRate === undefined ? gradient : g.op('Mul', [gradient, seedRate])
-  return { loss, gradients: appendGradients(g, { value, gradient: seed }, [...parameters.values()]) }
+  const m = write.model(g)
+  const { loss, value, gradient } = appendLoss(m, parameters, feeds)
+  const seed = seedFactor === undefined ? gradient : m.op('Mul', [gradient, seedFactor])
+  const gradients = appendGradients(m, { value, gradient: seed }, [...parameters.values()], write.rules)
+  return { loss: m.cast(loss, 'float32'), gradients: gradients.map((one) => m.cast(one, 'float32')) }
 }
 
-/** The mean over batches, in a loop of its own that carries the sums. It sees the parameters of the step around it. */
+/**
+ * The mean over batches, in a loop of its own that carries the sums, or one after the other where there are no loops. It
+ * sees the parameters of the step around it.
+ */
 function accumulated(
   g: GraphBuilder,
   count: number,
   feeds: ReadonlyMap<string, Value>,
   parameters: ReadonlyMap<string, Value>,
   appendLoss: AppendLoss,
-  seedRate: Value | undefined,
+  seedFactor: Value | undefined,
+  write: Write,
+  loops: boolean,
 ): Made {
+  const mean = (value: Value): Value => g.op('Mul', [value, g.scalar('float32', 1 / count)])
+  if (!loops) {
+    const parts = Array.from({ length: count }, (_, at) => {
+      const now = new Map([...feeds].map(([name, value]) => [name, g.op('Gather', [value, g.scalar('int64', at)])]))
+      return lossAndGradients(g, now, parameters, appendLoss, seedFactor, write)
+    })
+    const sum = (of: (part: Made) => Value): Value => parts.map(of).reduce((a, b) => g.op('Add', [a, b]))
+    return {
+      loss: mean(sum((part) => part.loss)),
+      gradients: [...parameters.keys()].map((_, at) => mean(sum((part) => part.gradients[at]!))),
+    }
+  }
   const inner = createGraphBuilder('batch', 'batch.')
   const iteration = inner.input('batch.iteration', 'int64', [])
   const going = inner.input('batch.going', 'bool', [])
   const lossBefore = inner.input('batch.loss', 'float32', [])
   const sums = [...parameters.values()].map(({ shape }, at) => inner.input(`batch.sum.${at}`, 'float32', shape))
   const now = new Map([...feeds].map(([name, value]) => [name, inner.op('Gather', [value, iteration])]))
-  const made = lossAndGradients(inner, now, parameters, appendLoss, seedRate)
+  const made = lossAndGradients(inner, now, parameters, appendLoss, seedFactor, write)
   inner.output('batch.going.next', going)
   inner.output('batch.loss.next', inner.op('Add', [lossBefore, made.loss]))
   for (const [at, sum] of sums.entries())
@@ -159,6 +220,5 @@ function accumulated(
     { body: inner.graph() },
     sums.length + 1,
   )
-  const mean = (value: Value): Value => g.op('Mul', [value, g.scalar('float32', 1 / count)])
   return { loss: mean(loss!), gradients: gradients.map(mean), batchBytes: peakBytes(inner) }
 }

@@ -3,6 +3,7 @@
  * no sums by atomic additions, whose order changes from run to run.
  */
 import type { Value } from '../../onnx/index.ts'
+import { maxPoolRule, sideBySide } from './pooling.ts'
 import { attribute, fromFront, input, type Rule, type RuleContext, reshape, shapeOf, size } from './rule.ts'
 
 /** Up to so many rows of a table, indices become a matrix of zeros and ones; of more, that matrix would be most of the work. */
@@ -12,8 +13,9 @@ const maxOneHotRows = 4096
 const lowest: Readonly<Partial<Record<Value['type'], number>>> = { float16: -65504, float32: -3e38, float64: -1e300 }
 
 /**
- * Each gradient goes to the first element of its window that is the maximum, as with indices. A convolution with a
- * one at each place of the window lays its elements side by side; the transposed one brings their gradients back.
+ * Windows side by side are compared with their maximum, as on the CPU. Where they overlap, or have pads or gaps, each
+ * gradient goes to the first element of its window that is the maximum, as with indices: a convolution with a one at each
+ * place of the window takes its elements out, and the transposed one brings their gradients back.
  */
 export const maxPoolByMask: Rule = (c) => {
   const { g, dy } = c
@@ -21,6 +23,7 @@ export const maxPoolByMask: Rule = (c) => {
   const [batch, channels, ...spatial] = shapeOf(x) as [number, number, ...number[]]
   const windows = shapeOf(dy).slice(2)
   const kernel = attribute<readonly number[]>(c, 'kernel_shape', [])
+  if (sideBySide(c, kernel)) return maxPoolRule(c)
   const ones = kernel.map(() => 1)
   const strides = attribute(c, 'strides', ones)
   const dilations = attribute(c, 'dilations', ones)
@@ -41,8 +44,8 @@ export const maxPoolByMask: Rule = (c) => {
     Number(Math.floor(at / taps) % taps === at % taps),
   )
   const select = g.constant(x.type, [channels * taps, 1, ...kernel], places)
-  const sideBySide = g.op('Conv', [seen, select], { strides, dilations, group: channels })
-  const elements = reshape(g, sideBySide, [batch, channels, taps, ...windows])
+  const taken = g.op('Conv', [seen, select], { strides, dilations, group: channels })
+  const elements = reshape(g, taken, [batch, channels, taps, ...windows])
   // Of equal elements the first has the highest rank. The maximum is taken anew, of what the convolution gave: a device
   // that rounds there finds its maximum all the same.
   const ranks = g.constant(

@@ -30,7 +30,7 @@ export const pooling: RuleTable = {
  * Each gradient goes to where the maximum was. Windows side by side are compared with their maximum; for others a second
  * output of the node tells the places, at ten times the cost (onnxruntime 1.30, CPU), and gradients are added up there.
  */
-function maxPoolRule(c: RuleContext): Value {
+export function maxPoolRule(c: RuleContext): Value {
   const { g } = c
   const x = input(c, 0)
   const shape = shapeOf(x)
@@ -46,7 +46,7 @@ function maxPoolRule(c: RuleContext): Value {
 }
 
 /** Whether no element is in two windows, and none is a pad; some at the end of an axis may be in none. */
-function sideBySide(c: RuleContext, kernel: readonly number[]): boolean {
+export function sideBySide(c: RuleContext, kernel: readonly number[]): boolean {
   const ones = kernel.map(() => 1)
   const [strides, dilations] = [attribute(c, 'strides', ones), attribute(c, 'dilations', ones)]
   const [spatial, counts] = [shapeOf(input(c, 0)).slice(2), shapeOf(c.dy).slice(2)]
