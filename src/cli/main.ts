@@ -3,6 +3,7 @@ import { errorCode, errorMessage, exitCodes, OwmError } from '../lib/index.ts'
 import { registerAsk } from './ask.ts'
 import { registerBootstrap } from './bootstrap.ts'
 import { registerCompletion } from './completion.ts'
+import { registerData } from './data.ts'
 import { registerDevnet } from './devnet/index.ts'
 import { registerDoctor } from './doctor.ts'
 import { exitCodeOf } from './exit.ts'
@@ -25,6 +26,7 @@ export function createProgram(): Command {
     registerPeer,
     registerMesh,
     registerTrain,
+    registerData,
     registerAsk,
     registerBootstrap,
     registerDoctor,

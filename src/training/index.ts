@@ -11,11 +11,24 @@
 import type { ParameterLayout } from '../onnx/index.ts'
 
 export { heldOutText, ngramBitsPerByte, readText } from './corpus.ts'
+export { createTokenizer, type Tokenizer } from './data/bpe/tokenizer.ts'
+export { decodeTokenizer, encodeTokenizer, readTokenizer } from './data/bpe/tokenizer-file.ts'
+export { createWordCounts, trainBpe, type Vocabulary } from './data/bpe/train.ts'
 export type { DataPart, Dataset, Field } from './data/dataset.ts'
 export { type DataWishes, detectSource } from './data/detect.ts'
+export type { Inspection, PartInspection } from './data/inspect.ts'
+export { type DataProgress, inspectData, type TrainedTokenizer, trainTokenizer } from './data/jobs.ts'
 export { type DataSource, type OpenDataset, openDataset } from './data/source.ts'
 export { defineModel, type ModelBuilder, type TrainableModel, within } from './define-model.ts'
 export { gptGraph, initialParameters } from './gpt.ts'
+export {
+  exportTrained,
+  type ImportedModel,
+  type ImportOptions,
+  importModel,
+  saveTrained,
+  trainedTensors,
+} from './imported.ts'
 export { trainLocally } from './local/index.ts'
 export type { LocalEvent, LocalJob, LocalResult, Measured, Unit } from './local/job.ts'
 export type { ModelChoice } from './local/models.ts'

@@ -1,6 +1,6 @@
 import { BadImage, type Image } from './image.ts'
 import { malformed } from './malformed.ts'
-import { decodeNetpbm } from './netpbm.ts'
+import { decodeNetpbm, isNetpbm } from './netpbm.ts'
 import { decodePng, isPng } from './png.ts'
 
 /** PNG, PGM or PPM, by content. @throws OwmError `malformed_data` naming the file */
@@ -11,4 +11,9 @@ export function decodeImage(bytes: Uint8Array, file: string): Image {
     if (error instanceof BadImage) throw malformed(file, '', error.message)
     throw error
   }
+}
+
+/** Whether it begins like one. */
+export function isImage(head: Uint8Array): boolean {
+  return isPng(head) || isNetpbm(head)
 }

@@ -57,7 +57,7 @@ function openDocuments(
   })
   if (pieces.length === 0) throw emptyPart(part, `the documents of ${file}`)
   const documents = plural(pieces.length / 2, 'document')
-  const what = `${plural(length, 'byte')} of text in ${documents}${part === 'heldOut' ? ', held out' : ''}`
+  const what = `${plural(length, 'byte')} of text in ${documents}`
   return { ...windowsOfText(new Uint8Array(Buffer.concat(pieces)), content, what), skipped: { empty } }
 }
 

@@ -5,6 +5,8 @@ import { malformed } from './malformed.ts'
 /** How far a long work has come, in bytes or examples. */
 export type Watch = (done: number, total: number) => void
 
+type OnLine = (line: Uint8Array, offset: number) => unknown
+
 /** A longer line is somebody's mistake or trap. */
 export const maxLineBytes = 16 * 1024 * 1024
 const chunkBytes = 1024 * 1024
@@ -15,15 +17,15 @@ const quote = 0x22
 const byteOrderMark = Uint8Array.of(0xef, 0xbb, 0xbf)
 
 /**
- * Calls `onLine` with each line that is not empty, without its end, and where it begins; valid until the next. With
- * `quotes`, line ends between quotes do not count (RFC 4180).
+ * Calls `onLine` with each line that is not empty, without its end, and where it begins; valid until the next. It ends
+ * where `onLine` gives `false`. With `quotes`, line ends between quotes do not count (RFC 4180).
  *
  * @throws OwmError `malformed_data` when a line is too long, `unreadable_data`
  */
 export function eachLine(
   path: string,
   { quotes, watch }: { readonly quotes: boolean; readonly watch?: Watch | undefined },
-  onLine: (line: Uint8Array, offset: number) => void,
+  onLine: OnLine,
 ): void {
   const file = openFile(path)
   try {
@@ -50,7 +52,7 @@ export function eachLine(
         const byte = buffer[searched]
         if (quotes && byte === quote) quoted = !quoted
         else if (byte === lineFeed && !quoted) {
-          give(buffer, start, searched, offset, onLine)
+          if (give(buffer, start, searched, offset, onLine) === false) return
           start = searched + 1
         }
       }
@@ -70,15 +72,9 @@ export function eachLine(
   }
 }
 
-function give(
-  buffer: Uint8Array,
-  start: number,
-  lineEnd: number,
-  offset: number,
-  onLine: (line: Uint8Array, offset: number) => void,
-): void {
+function give(buffer: Uint8Array, start: number, lineEnd: number, offset: number, onLine: OnLine): unknown {
   const end = lineEnd > start && buffer[lineEnd - 1] === carriageReturn ? lineEnd - 1 : lineEnd
-  if (end > start) onLine(buffer.subarray(start, end), offset + start)
+  return end > start ? onLine(buffer.subarray(start, end), offset + start) : undefined
 }
 
 function markLength(file: DataFile): number {

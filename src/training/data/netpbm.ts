@@ -4,6 +4,10 @@ import { BadImage, checkSize, type Image } from './image.ts'
 /** Comments included. */
 const maxHeaderBytes = 4096
 
+export function isNetpbm(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x50 && (bytes[1] === 0x35 || bytes[1] === 0x36) && /\s/.test(String.fromCharCode(bytes[2] ?? 0))
+}
+
 export function decodeNetpbm(bytes: Uint8Array): Image {
   const header = Buffer.from(bytes.subarray(0, maxHeaderBytes)).toString('latin1')
   const gap = String.raw`(?:\s|#[^\n\r]*[\n\r])+`

@@ -14,7 +14,12 @@ export interface OpenDataset extends Dataset {
   /** What the numbers of `targets` stand for. */
   readonly classes?: readonly string[]
   /** Of text: how many bytes and tokens it has, by which a loss per token becomes bits per byte. */
-  readonly text?: { readonly bytes: number; readonly tokens: number }
+  readonly text?: {
+    readonly bytes: number
+    readonly tokens: number
+    /** The text itself, where tokens are bytes. */
+    readonly content?: Uint8Array
+  }
   /** What was left out, and why. */
   readonly skipped?: Readonly<Record<string, number>>
 }

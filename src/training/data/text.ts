@@ -29,7 +29,7 @@ const lineFeed = 10
 /** `windows`: int32 [context + 1]. @throws OwmError `no_training_data`, `malformed_data`, `unreadable_data` */
 export function openText(source: SourceOf<'text'>, part: DataPart): OpenDataset {
   const { bytes, files, skipped } = readText(source, part)
-  const what = `${plural(bytes.length, 'byte')} of text in ${plural(files, 'file')}${part === 'heldOut' ? ', held out' : ''}`
+  const what = `${plural(bytes.length, 'byte')} of text in ${plural(files, 'file')}`
   return { ...windowsOfText(bytes, source, what), skipped }
 }
 

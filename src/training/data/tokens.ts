@@ -28,7 +28,7 @@ export function windowsOfText(
   const about = tokenizer === undefined ? what : `${what}, ${plural(tokens.length, 'token')} of ${tokenizer.vocabulary}`
   return {
     ...windowsOf(tokens, context, about, tokenizer?.vocabulary),
-    text: { bytes: bytes.length, tokens: tokens.length },
+    text: { bytes: bytes.length, tokens: tokens.length, ...(tokenizer === undefined ? { content: bytes } : {}) },
   }
 }
 

@@ -17,13 +17,6 @@ export interface Vocabulary {
   readonly merges: readonly (readonly [left: number, right: number])[]
 }
 
-export interface BpeProgress {
-  readonly stage: 'words' | 'merges'
-  readonly done: number
-  /** Of merges; of words' bytes it is known only to the caller. */
-  readonly total?: number
-}
-
 /** Pairs seen less often make no token. */
 export const defaultMinFrequency = 2
 /** A tokenizer with more is no use: its table would be larger than the model. */
@@ -59,7 +52,8 @@ export function trainBpe(
   }: {
     readonly vocabulary: number
     readonly minFrequency?: number
-    readonly onProgress?: (progress: BpeProgress) => void
+    /** How many of how many merges are made; text may have no more pairs before that. */
+    readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void
   },
 ): Vocabulary {
   if (!(Number.isInteger(vocabulary) && vocabulary >= 256 && vocabulary <= maxVocabulary)) {
@@ -104,7 +98,7 @@ export function trainBpe(
     }
     for (const fresh of pairs.takeNew()) heap.push(fresh)
     if (merges.length % tellEveryMerges === 0) {
-      onProgress?.({ stage: 'merges', done: merges.length, total: vocabulary - 256 })
+      onProgress?.({ done: merges.length, total: vocabulary - 256 })
     }
   }
   return { tokens: Array.from({ length: tokens.size }, (_, token) => bytesOf(token).slice()), merges }
