@@ -1,23 +1,22 @@
 /**
- * Reads ONNX files from anywhere. Limits hold before anything is allocated; what the reader does not know (functions,
- * external files, other operator sets, sparse tensors) is refused rather than skipped, so that what is checked here
- * is all that a runtime would see.
+ * Reads ONNX files. Those from the network (`decodeModel`) are held to what our own writer makes: limits hold before
+ * anything is allocated; what the reader does not know (functions, external files, other operator sets, sparse tensors)
+ * is refused rather than skipped, so that what is checked here is all that a runtime would see. Files from the user's own
+ * disk (`decodeForeign`) may have more, and are converted before they are used.
  */
 import { OwmError } from '../lib/index.ts'
 import { attributeTypes } from './encode.ts'
-import {
-  type Attribute,
-  type Dimension,
-  type ElementType,
-  elementBytes,
-  elementTypes,
-  type Graph,
-  type Model,
-  type Node,
-  type Tensor,
-  type ValueInfo,
-} from './model.ts'
+import type { Attribute, Dimension, ElementType, Graph, Model, Node, Tensor, ValueInfo } from './model.ts'
 import { type Field, readFields } from './protobuf.ts'
+import {
+  type ForeignTensors,
+  malformed,
+  maxRank,
+  readTensor,
+  readType,
+  type StoredTensor,
+  unsupported,
+} from './read-tensor.ts'
 
 export interface ModelLimits {
   /** The file. Tensors are views into it, so it bounds them too. */
@@ -27,37 +26,72 @@ export interface ModelLimits {
 }
 /** A graph travels without weights; the largest language models have about 10,000 nodes. */
 export const defaultLimits: ModelLimits = { maxBytes: 64 * 1024 * 1024, maxNodes: 50_000 }
-const maxRank = 8
+/** A file of one's own brings its weights; protobuf itself ends at 2 GiB. */
+export const ownFileLimits: ModelLimits = { maxBytes: 2 ** 31 - 1, maxNodes: 200_000 }
 const maxEdges = 1024
 const maxListLength = 4096
-/** Operator sets whose meaning the operator table knows. */
+/** Operator sets whose meaning the operator table knows; of files to be converted, also older ones. */
 const oldestOpset = 18
+const oldestForeignOpset = 13
 const newestOpset = 21
 
-const typeNames = new Map(Object.entries(elementTypes).map(([name, number]) => [number as number, name as ElementType]))
 const attributeKinds = new Map(
   Object.entries(attributeTypes).map(([name, number]) => [number as number, name as keyof typeof attributeTypes]),
 )
 
+/** What a file from elsewhere has: its graph in the words of its own operator set, and how its tensors stand in it. */
+export interface ForeignModel extends Model {
+  readonly stored: ReadonlyMap<string, StoredTensor>
+  /** The part of the exported program that a node comes from, where the exporter says so. */
+  readonly scopes: ReadonlyMap<string, string>
+}
+interface Reading {
+  readonly maxNodes: number
+  readonly foreign?: ForeignTensors & {
+    readonly stored: Map<string, StoredTensor>
+    readonly scopes: Map<string, string>
+  }
+}
+
 /** @throws OwmError `oversized`, `malformed_model`, `unsupported_model` */
 export function decodeModel(bytes: Uint8Array, limits: ModelLimits = defaultLimits): Model {
+  return readModel(bytes, limits, { maxNodes: limits.maxNodes })
+}
+
+/** @throws OwmError `oversized`, `malformed_model`, `unsupported_model` */
+export function decodeForeign(bytes: Uint8Array, tensors: ForeignTensors, limits = ownFileLimits): ForeignModel {
+  const stored = new Map<string, StoredTensor>()
+  const scopes = new Map<string, string>()
+  const foreign = { external: tensors.external, stored, scopes }
+  return { ...readModel(bytes, limits, { maxNodes: limits.maxNodes, foreign }), stored, scopes }
+}
+
+function readModel(bytes: Uint8Array, limits: ModelLimits, reading: Reading): Model {
   if (bytes.length > limits.maxBytes) {
     throw new OwmError('oversized', `A model of ${bytes.length} bytes is over the limit of ${limits.maxBytes}.`)
   }
   let graph: Graph | undefined
   let opset: number | undefined
   for (const field of readFields(bytes)) {
-    if (field.number === 7) graph = readGraph(field.bytes(), limits.maxNodes)
+    if (field.number === 7) graph = readGraph(field.bytes(), reading)
     else if (field.number === 8) {
       const { domain, version } = readOpset(field.bytes())
-      if (domain !== '' && domain !== 'ai.onnx') throw unsupported(`the operator set ${domain}`)
-      opset = version
-    } else if (field.number === 20 || field.number === 25) throw unsupported('functions or training information')
+      // A file from elsewhere may name operator sets that no node uses; a node that does is refused by its name.
+      if (isStandard(domain)) opset = version
+      else if (reading.foreign === undefined) throw unsupported(`the operator set ${domain}`)
+    } else if ((field.number === 20 || field.number === 25) && reading.foreign === undefined) {
+      throw unsupported('functions or training information')
+    }
   }
   if (graph === undefined || opset === undefined) throw malformed('it has no graph or no operator set')
-  if (opset < oldestOpset || opset > newestOpset) throw unsupported(`operator set version ${opset}`)
+  const oldest = reading.foreign === undefined ? oldestOpset : oldestForeignOpset
+  if (opset < oldest || opset > newestOpset) {
+    throw unsupported(`operator set version ${opset}, not one of ${oldest} to ${newestOpset}`)
+  }
   return { opset, graph }
 }
+
+const isStandard = (domain: string): boolean => domain === '' || domain === 'ai.onnx'
 
 function readOpset(bytes: Uint8Array): { domain: string; version: number } {
   let domain = ''
@@ -69,7 +103,8 @@ function readOpset(bytes: Uint8Array): { domain: string; version: number } {
   return { domain, version }
 }
 
-function readGraph(bytes: Uint8Array, maxNodes: number): Graph {
+function readGraph(bytes: Uint8Array, reading: Reading): Graph {
+  const { maxNodes, foreign } = reading
   const nodes: Node[] = []
   const inputs: ValueInfo[] = []
   const outputs: ValueInfo[] = []
@@ -80,43 +115,64 @@ function readGraph(bytes: Uint8Array, maxNodes: number): Graph {
     list.push(value)
   }
   for (const field of readFields(bytes)) {
-    if (field.number === 1) push(nodes, readNode(field.bytes()))
+    if (field.number === 1) push(nodes, readNode(field.bytes(), reading))
     else if (field.number === 2) name = field.string()
     else if (field.number === 5) {
-      const { name: tensorName, tensor } = readTensor(field.bytes())
+      const { name: tensorName, tensor, stored } = readTensor(field.bytes(), foreign)
       if (tensorName === '' || initializers.has(tensorName)) throw malformed('a tensor without a name of its own')
       if (initializers.size >= maxNodes) throw new OwmError('oversized', `A model of more than ${maxNodes} tensors.`)
       initializers.set(tensorName, tensor)
-    } else if (field.number === 11) push(inputs, readValue(field.bytes()))
-    else if (field.number === 12) push(outputs, readValue(field.bytes()))
+      foreign?.stored.set(tensorName, stored)
+    } else if (field.number === 11) push(inputs, readValue(field.bytes(), reading))
+    else if (field.number === 12) push(outputs, readValue(field.bytes(), reading))
     else if (field.number === 15) throw unsupported('sparse tensors')
   }
   return { name, nodes, inputs, outputs, initializers }
 }
 
-function readNode(bytes: Uint8Array): Node {
+function readNode(bytes: Uint8Array, reading: Reading): Node {
   const inputs: string[] = []
   const outputs: string[] = []
   const attributes: Record<string, Attribute> = Object.create(null) as Record<string, Attribute>
+  const given: Uint8Array[] = []
   let name = ''
   let op = ''
+  let domain = ''
   for (const field of readFields(bytes)) {
     if (field.number === 1) inputs.push(field.string())
     else if (field.number === 2) outputs.push(field.string())
     else if (field.number === 3) name = field.string()
     else if (field.number === 4) op = field.string()
-    else if (field.number === 5) {
-      const { name: attributeName, attribute } = readAttribute(field.bytes())
-      attributes[attributeName] = attribute
-    } else if (field.number === 7 && field.string() !== '' && field.string() !== 'ai.onnx') {
-      throw unsupported(`the operator set ${field.string()}`)
-    }
+    else if (field.number === 5) given.push(field.bytes())
+    else if (field.number === 7) domain = field.string()
+    else if (field.number === 9 && reading.foreign !== undefined) readScope(field.bytes(), name, reading.foreign.scopes)
     if (inputs.length + outputs.length > maxEdges) throw malformed(`a node with more than ${maxEdges} edges`)
+    if (given.length > maxEdges) throw malformed(`a node with more than ${maxEdges} attributes`)
+  }
+  if (!isStandard(domain)) {
+    const message = `The operator ${op} of the domain ${domain} (node ${name}) is not supported.`
+    throw new OwmError('unsupported_model', message, { op, domain, node: name })
+  }
+  for (const part of given) {
+    const { name: attributeName, attribute } = readAttribute(part, `${op} node ${name}`, reading)
+    attributes[attributeName] = attribute
   }
   return { op, name, inputs, outputs, attributes }
 }
 
-function readAttribute(bytes: Uint8Array): { name: string; attribute: Attribute } {
+/** PyTorch's: `['', 'blocks.0', 'blocks.0.proj', 'linear_1']`. Other metadata can be long, and is passed over. */
+function readScope(bytes: Uint8Array, node: string, scopes: Map<string, string>): void {
+  let key = ''
+  for (const field of readFields(bytes)) {
+    if (field.number === 1) key = field.string()
+    else if (field.number === 2 && key === 'pkg.torch.onnx.name_scopes' && field.bytes().length <= maxScopeBytes) {
+      scopes.set(node, field.string(maxScopeBytes))
+    }
+  }
+}
+const maxScopeBytes = 4096
+
+function readAttribute(bytes: Uint8Array, node: string, reading: Reading): { name: string; attribute: Attribute } {
   let name = ''
   let type = 0
   const values = new Map<number, Field[]>()
@@ -145,7 +201,7 @@ function readAttribute(bytes: Uint8Array): { name: string; attribute: Attribute 
     case 'string':
       return { name, attribute: { kind, value: one(4).string() } }
     case 'tensor':
-      return { name, attribute: { kind, value: readTensor(one(5).bytes()).tensor } }
+      return { name, attribute: { kind, value: readTensor(one(5).bytes(), withinNode(reading)).tensor } }
     case 'floats':
       return { name, attribute: { kind, value: (values.get(7) ?? []).flatMap((field) => field.floats(maxListLength)) } }
     case 'ints':
@@ -153,32 +209,24 @@ function readAttribute(bytes: Uint8Array): { name: string; attribute: Attribute 
         name,
         attribute: { kind, value: (values.get(8) ?? []).flatMap((field) => field.integers(maxListLength)) },
       }
+    case 'strings':
+      return { name, attribute: { kind, value: (values.get(9) ?? []).map((field) => field.string()) } }
     default:
-      throw unsupported(`an attribute of kind ${kind ?? type}`)
+      throw unsupported(`an attribute of kind ${kind ?? type} (${name} of ${node})`)
   }
 }
 
-function readTensor(bytes: Uint8Array): { name: string; tensor: Tensor } {
-  const shape: number[] = []
-  let name = ''
-  let type: ElementType | undefined
-  let data: Uint8Array = new Uint8Array()
-  for (const field of readFields(bytes)) {
-    if (field.number === 1) shape.push(...field.integers(maxRank))
-    else if (field.number === 2) type = readType(field.integer())
-    else if (field.number === 8) name = field.string()
-    else if (field.number === 9) data = field.bytes()
-    else if (field.number !== 12) throw unsupported('a tensor whose data is not raw bytes in the file itself')
-    if (shape.length > maxRank) throw malformed(`a tensor of more than ${maxRank} axes`)
+/** The tensors of attributes are constants, which stand in the file itself. */
+function withinNode({ foreign }: Reading): ForeignTensors | undefined {
+  if (foreign === undefined) return undefined
+  return {
+    external: () => {
+      throw unsupported('an external tensor in an attribute')
+    },
   }
-  if (type === undefined) throw malformed(`the tensor ${name} without a type`)
-  if (shape.some((size) => size < 0)) throw malformed(`the tensor ${name} with a negative size`)
-  const count = shape.reduce((product, size) => product * size, 1)
-  if (count * elementBytes[type] !== data.length) throw malformed(`the tensor ${name} whose data do not fill its shape`)
-  return { name, tensor: { type, shape, data } }
 }
 
-function readValue(bytes: Uint8Array): ValueInfo {
+function readValue(bytes: Uint8Array, { foreign }: Reading): ValueInfo {
   let name = ''
   let type: ElementType | undefined
   const shape: Dimension[] = []
@@ -188,36 +236,29 @@ function readValue(bytes: Uint8Array): ValueInfo {
     for (const kind of readFields(field.bytes())) {
       if (kind.number !== 1) throw unsupported(`the value ${name}, which is not a dense tensor`)
       for (const part of readFields(kind.bytes())) {
-        if (part.number === 1) type = readType(part.integer())
+        if (part.number === 1) type = readType(part.integer(), foreign !== undefined)
         else if (part.number === 2) for (const size of readFields(part.bytes())) shape.push(readDimension(size.bytes()))
         if (shape.length > maxRank) throw malformed(`a tensor of more than ${maxRank} axes`)
       }
     }
   }
   if (name === '' || type === undefined) throw malformed('an input or output without a name or a type')
-  return { name, type, shape }
+  if (foreign === undefined && shape.includes('')) throw unsupported('a value whose shape is not given')
+  // What the file leaves open has a name of its own, and no name is taken for arithmetic.
+  const named = shape.map((size, axis) =>
+    typeof size === 'number' ? size : (size || `${name}.${axis}`).replace(/[*+\s]/g, '_').replace(/^(?=\d)/, 'n'),
+  )
+  return { name, type, shape: foreign === undefined ? shape : named }
 }
 
+/** `''` where it is left open. */
 function readDimension(bytes: Uint8Array): Dimension {
   for (const field of readFields(bytes)) {
-    if (field.number === 2) return field.string(64)
+    if (field.number === 2) return field.string(256)
     if (field.number !== 1) continue
     const size = field.integer()
     if (size < 0) throw malformed('a negative size')
     return size
   }
-  throw unsupported('a value whose shape is not given')
-}
-
-function readType(number: number): ElementType {
-  const type = typeNames.get(number)
-  if (type === undefined) throw unsupported(`the element type ${number}`)
-  return type
-}
-
-function malformed(what: string): OwmError {
-  return new OwmError('malformed_model', `Not a valid ONNX file: ${what}.`)
-}
-function unsupported(what: string): OwmError {
-  return new OwmError('unsupported_model', `This ONNX file uses ${what}, which is not supported.`)
+  return ''
 }

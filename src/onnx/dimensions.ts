@@ -8,6 +8,9 @@ interface Product {
   readonly names: readonly string[]
 }
 
+/** A tensor has 8 axes at most; a product of more is meant to grow without end. */
+const maxNames = 32
+
 function productOf(sizes: readonly Dimension[]): Product {
   let factor = 1
   const names: string[] = []
@@ -19,6 +22,7 @@ function productOf(sizes: readonly Dimension[]): Product {
         else names.push(part)
       }
   }
+  if (names.length > maxNames) throw new OwmError('bad_graph', `A product of more than ${maxNames} sizes.`)
   return { factor, names: names.sort() }
 }
 

@@ -17,7 +17,16 @@ import {
 import { bytesField, floatField, type Rope, ropeBytes, stringField, varintField } from './protobuf.ts'
 
 /** ONNX's `AttributeProto.AttributeType`. */
-export const attributeTypes = { float: 1, int: 2, string: 3, tensor: 4, graph: 5, floats: 6, ints: 7 } as const
+export const attributeTypes = {
+  float: 1,
+  int: 2,
+  string: 3,
+  tensor: 4,
+  graph: 5,
+  floats: 6,
+  ints: 7,
+  strings: 8,
+} as const
 
 const dataTypes = { ...elementTypes, ...packedTypes } as const
 
@@ -68,6 +77,8 @@ function attributeRope(name: string, attribute: Attribute): Rope {
         return attribute.value.map((value) => floatField(7, value))
       case 'ints':
         return attribute.value.map((value) => varintField(8, value))
+      case 'strings':
+        return attribute.value.map((value) => stringField(9, value))
     }
   }
   return [stringField(1, name), content(), varintField(20, attributeTypes[attribute.kind])]

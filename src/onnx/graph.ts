@@ -18,6 +18,7 @@ import {
   tensorOf,
 } from './model.ts'
 import { type AttributesOf, type OperatorName, operators, type Typed } from './operators/index.ts'
+import { maxKnownElements } from './operators/known.ts'
 
 export interface Value extends Typed {
   readonly name: string
@@ -58,10 +59,11 @@ export interface GraphBuilder {
   model(): Model
 }
 
-/** Integers up to so many are followed as content: shapes, axes, the parts of a long sequence, not data. */
-const maxKnownElements = 1024
 /** No single value is larger: 1 GiB of float32. */
 const maxElements = 1 << 28
+
+/** Sums and parts of named sizes are names of their own, up to this length. */
+const maxSizeName = 512
 
 /** `prefix` keeps a loop body's names apart from those around it. */
 export function createGraphBuilder(name: string, prefix = ''): GraphBuilder {
@@ -76,6 +78,9 @@ export function createGraphBuilder(name: string, prefix = ''): GraphBuilder {
   const define = (valueName: string, typed: Typed): Value => {
     if (valueName === '' || taken.has(valueName)) {
       throw new OwmError('bad_graph', `The name "${valueName}" stands for two values.`)
+    }
+    if (typed.shape.some((size) => typeof size === 'string' && size.length > maxSizeName)) {
+      throw new OwmError('bad_graph', `A size of the value "${valueName}" is too involved.`)
     }
     const elements = typed.shape.reduce<number>(
       (product, size) => (typeof size === 'number' ? product * size : product),

@@ -28,7 +28,7 @@ export function inlineGraph(
   }
   for (const [name, tensor] of graph.initializers) define(name, builder.initializer(name, tensor))
   for (const node of graph.nodes) {
-    const { op, attributes } = checked(node)
+    const { op, attributes } = plainAttributes(node)
     const operands = node.inputs.map((name) => {
       if (name === '') return undefined
       const value = values.get(name)
@@ -67,8 +67,8 @@ export function openGraph(
 /** Operators that graphs made here may use and files may not: a runtime writes where this one's indices point. */
 const forOwnUse: ReadonlySet<string> = new Set<OperatorName>(['MaxUnpool'])
 
-/** The operator and the plain attributes of a node that may come from anywhere. */
-function checked(node: Node): { op: OperatorName; attributes: Record<string, unknown> } {
+/** The operator and the plain attributes of a node that may come from anywhere. @throws OwmError `unsupported_model` */
+export function plainAttributes(node: Node): { op: OperatorName; attributes: Record<string, unknown> } {
   if (!Object.hasOwn(operators, node.op) || forOwnUse.has(node.op)) {
     const message = `The operator ${node.op} of node ${node.name} is not supported.`
     throw new OwmError('unsupported_model', message, { op: node.op, node: node.name })

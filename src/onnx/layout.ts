@@ -5,9 +5,12 @@ import { elementCount, type Model, type Tensor } from './model.ts'
 /** A flat vector beyond this is another program's business: 1 GiB of float32. */
 const maxParameters = 1 << 28
 
+/** What a model that takes no tokens is fed. */
+export const dataInput = 'inputs'
+
 /**
- * What of a model is learned: its float32 inputs of fixed shape, in their order. What is fed anew each time (tokens)
- * is of integers, or has a named size.
+ * What of a model is learned: its float32 inputs of fixed shape, in their order. What is fed anew each time is of
+ * integers (tokens), has a named size, or is called `inputs`.
  *
  * @throws OwmError `oversized`
  */
@@ -16,7 +19,8 @@ export function parameterLayout(model: Model): ParameterLayout {
   const entries: ParameterLayout['entries'][number][] = []
   for (const { name, type, shape } of model.graph.inputs) {
     const sizes = shape.filter((size) => typeof size === 'number')
-    if (type !== 'float32' || sizes.length < shape.length || model.graph.initializers.has(name)) continue
+    if (type !== 'float32' || sizes.length < shape.length || name === dataInput) continue
+    if (model.graph.initializers.has(name)) continue
     entries.push({ name, shape: sizes, offset: length })
     length += elementCount(sizes)
     if (length > maxParameters) {

@@ -31,6 +31,7 @@ export type Attribute =
   | { readonly kind: 'int' | 'float'; readonly value: number }
   | { readonly kind: 'ints' | 'floats'; readonly value: readonly number[] }
   | { readonly kind: 'string'; readonly value: string }
+  | { readonly kind: 'strings'; readonly value: readonly string[] }
   | { readonly kind: 'tensor'; readonly value: Tensor }
   | { readonly kind: 'graph'; readonly value: Graph }
 
@@ -97,11 +98,25 @@ export function tensorOf(type: ElementType, shape: readonly number[], values: Ar
   return { type, shape, data: new Uint8Array(typed.buffer) }
 }
 
-/** The numbers of a small integer tensor: an axis, a shape. */
+/** The numbers of a small integer tensor: an axis, a shape. Numbers beyond a double's stand for "to the end". */
 export function integersOf(tensor: Tensor): number[] | undefined {
   const view = new DataView(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength)
-  const count = elementCount(tensor.shape)
-  if (tensor.type === 'int64') return Array.from({ length: count }, (_, i) => Number(view.getBigInt64(i * 8, true)))
-  if (tensor.type === 'int32') return Array.from({ length: count }, (_, i) => view.getInt32(i * 4, true))
-  return undefined
+  const numbers = (read: (at: number) => number) =>
+    Array.from({ length: elementCount(tensor.shape) }, (_, i) => read(i))
+  const bound = Number.MAX_SAFE_INTEGER
+  switch (tensor.type) {
+    case 'int64':
+      return numbers((i) => Math.min(Math.max(Number(view.getBigInt64(i * 8, true)), -bound), bound))
+    case 'int32':
+      return numbers((i) => view.getInt32(i * 4, true))
+    case 'bool':
+      return numbers((i) => view.getUint8(i))
+    case 'float32': {
+      // The bounds of a range.
+      const value = tensor.shape.length === 0 ? view.getFloat32(0, true) : Number.NaN
+      return Number.isInteger(value) ? [value] : undefined
+    }
+    default:
+      return undefined
+  }
 }

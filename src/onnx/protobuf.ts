@@ -62,10 +62,17 @@ export function ropeBytes(rope: Rope): Uint8Array {
 export class Field {
   readonly number: number
   readonly #value: bigint | Uint8Array
+  readonly #whole: () => Uint8Array
 
-  constructor(number: number, value: bigint | Uint8Array) {
+  constructor(number: number, value: bigint | Uint8Array, whole: () => Uint8Array) {
     this.number = number
     this.#value = value
+    this.#whole = whole
+  }
+
+  /** The field as it is written, with its key: a view into the message. */
+  whole(): Uint8Array {
+    return this.#whole()
   }
 
   /** Length-delimited content, a view into the message. */
@@ -99,14 +106,23 @@ export class Field {
     if (!Number.isInteger(count) || count > maxCount) throw malformed(`field ${this.number} is no list of floats`)
     return Array.from({ length: count }, (_, i) => view.getFloat32(i * 4, true))
   }
+  /** Numbers of a fixed size, packed or not, as they are written. */
+  fixed(bytesEach: 4 | 8): Uint8Array {
+    if (typeof this.#value !== 'bigint') return this.#value
+    return new Uint8Array(BigUint64Array.of(this.#value).buffer).subarray(0, bytesEach)
+  }
   /** A repeated integer, packed or not. */
   integers(maxCount: number): number[] {
-    if (typeof this.#value === 'bigint') return [this.integer()]
-    const values: number[] = []
+    return this.bigints(maxCount).map(safeInteger)
+  }
+  /** The same in 64 bits, whose upper half is negative. */
+  bigints(maxCount: number): bigint[] {
+    if (typeof this.#value === 'bigint') return [this.#value]
+    const values: bigint[] = []
     for (let at = 0; at < this.#value.length; ) {
       if (values.length >= maxCount) throw malformed(`more than ${maxCount} numbers in field ${this.number}`)
       const [value, next] = readVarint(this.#value, at)
-      values.push(safeInteger(value))
+      values.push(value)
       at = next
     }
     return values
@@ -117,6 +133,8 @@ export class Field {
 export function* readFields(message: Uint8Array): Generator<Field> {
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength)
   for (let at = 0; at < message.length; ) {
+    const from = at
+    const whole = (to: number) => () => message.subarray(from, to)
     const [key, start] = readVarint(message, at)
     const number = Number(key >> 3n)
     const wire = Number(key & 7n)
@@ -124,16 +142,17 @@ export function* readFields(message: Uint8Array): Generator<Field> {
     if (wire === varint) {
       const [value, next] = readVarint(message, start)
       at = next
-      yield new Field(number, value)
+      yield new Field(number, value, whole(at))
     } else if (wire === fixed32 || wire === fixed64) {
       at = start + (wire === fixed32 ? 4 : 8)
       if (at > message.length) throw malformed('the message ends within a number')
-      yield new Field(number, wire === fixed32 ? BigInt(view.getUint32(start, true)) : view.getBigUint64(start, true))
+      const value = wire === fixed32 ? BigInt(view.getUint32(start, true)) : view.getBigUint64(start, true)
+      yield new Field(number, value, whole(at))
     } else if (wire === lengthDelimited) {
       const [length, next] = readVarint(message, start)
       if (length > BigInt(message.length - next)) throw malformed('a length points past the end')
       at = next + Number(length)
-      yield new Field(number, message.subarray(next, at))
+      yield new Field(number, message.subarray(next, at), whole(at))
     } else throw malformed(`wire type ${wire}`)
   }
 }
@@ -159,6 +178,9 @@ function readVarint(bytes: Uint8Array, at: number): [bigint, number] {
 
 function safeInteger(unsigned: bigint): number {
   const value = BigInt.asIntN(64, unsigned)
+  // The ends of the range stand for "to the end", in a slice.
+  if (value === 2n ** 63n - 1n) return Number.MAX_SAFE_INTEGER
+  if (value === -(2n ** 63n)) return Number.MIN_SAFE_INTEGER
   const number = Number(value)
   if (!Number.isSafeInteger(number)) throw malformed(`the number ${value} is out of range`)
   return number

@@ -177,6 +177,11 @@ const gelu: Lowering = (g, [x], attributes) => {
   return g.op('Mul', [half, g.op('Add', [g.op('Tanh', [inner]), f(g, 1)])])
 }
 
+const hardSigmoid = (g: GraphBuilder, x: Value, alpha: number, beta: number): Value => {
+  const line = g.op('Add', [g.op('Mul', [x, f(g, alpha)]), f(g, beta)])
+  return g.op('Max', [g.op('Min', [line, f(g, 1)]), f(g, 0)])
+}
+
 const lowerings: Readonly<Record<string, Lowering>> = {
   Conv: conv,
   ConvTranspose: convTranspose,
@@ -189,6 +194,42 @@ const lowerings: Readonly<Record<string, Lowering>> = {
     const below = g.op('Mul', [g.op('Sub', [g.op('Exp', [x!]), f(g, 1)]), f(g, attributes.get('alpha', 1))])
     return g.op('Where', [g.op('Greater', [x!, f(g, 0)]), x!, below])
   },
+  Selu: (g, [x], attributes) => {
+    const [alpha, gamma] = [attributes.get('alpha', 1.6732632423543772), attributes.get('gamma', 1.0507009873554805)]
+    const below = g.op('Mul', [g.op('Sub', [g.op('Exp', [x!]), f(g, 1)]), f(g, alpha)])
+    return g.op('Mul', [g.op('Where', [g.op('Greater', [x!, f(g, 0)]), x!, below]), f(g, gamma)])
+  },
+  Celu: (g, [x], attributes) => {
+    const alpha = f(g, attributes.get('alpha', 1))
+    const below = g.op('Mul', [g.op('Sub', [g.op('Exp', [g.op('Div', [x!, alpha])]), f(g, 1)]), alpha])
+    return g.op('Where', [g.op('Greater', [x!, f(g, 0)]), x!, below])
+  },
+  ThresholdedRelu: (g, [x], attributes) =>
+    g.op('Where', [g.op('Greater', [x!, f(g, attributes.get('alpha', 1))]), x!, f(g, 0)]),
+  PRelu: (g, [x, slope]) => g.op('Where', [g.op('Greater', [x!, f(g, 0)]), x!, g.op('Mul', [x!, slope!])]),
+  HardSigmoid: (g, [x], attributes) => hardSigmoid(g, x!, attributes.get('alpha', 0.2), attributes.get('beta', 0.5)),
+  HardSwish: (g, [x]) => g.op('Mul', [x!, hardSigmoid(g, x!, 1 / 6, 0.5)]),
+  Mish: (g, [x]) => {
+    const soft = g.op('Log', [g.op('Add', [g.op('Exp', [x!]), f(g, 1)])])
+    return g.op('Mul', [x!, g.op('Tanh', [soft])])
+  },
+  Softsign: (g, [x]) => g.op('Div', [x!, g.op('Add', [g.op('Abs', [x!]), f(g, 1)])]),
+  Tan: (g, [x]) => g.op('Div', [g.op('Sin', [x!]), g.op('Sin', [g.op('Add', [x!, f(g, Math.PI / 2)])])]),
+  // By halving the angle twice, and the series there.
+  Atan: (g, [x]) => {
+    const half = (value: Value): Value => {
+      const root = g.op('Sqrt', [g.op('Add', [g.op('Mul', [value, value]), f(g, 1)])])
+      return g.op('Div', [value, g.op('Add', [root, f(g, 1)])])
+    }
+    const small = half(half(half(x!)))
+    const square = g.op('Mul', [small, small])
+    const terms = Array.from({ length: 14 }, (_, n) => (n % 2 === 0 ? 1 : -1) / (2 * n + 1))
+    const series = terms.reduceRight((sum, term) => g.op('Add', [g.op('Mul', [sum, square]), f(g, term)]), f(g, 0))
+    return g.op('Mul', [g.op('Mul', [small, series]), f(g, 8)])
+  },
+  ReduceL1: (g, [x, axes]) => g.op('ReduceSum', [g.op('Abs', [x!]), axes], { keepdims: 1 }),
+  ReduceLogSum: (g, [x, axes]) => g.op('Log', [g.op('ReduceSum', [x!, axes], { keepdims: 1 })]),
+  ReduceLogSumExp: (g, [x, axes]) => g.op('Log', [g.op('ReduceSum', [g.op('Exp', [x!]), axes], { keepdims: 1 })]),
   LeakyRelu: (g, [x], attributes) => {
     const negative = g.op('Mul', [x!, f(g, attributes.get('alpha', 0.01))])
     return g.op('Where', [g.op('Greater', [x!, f(g, 0)]), x!, negative])
@@ -208,8 +249,9 @@ export function inFloat64(graph: Graph): Model {
       if (lowering === undefined) return g.ops(op, inputs, attributes, count, label)
       const given = new Attributes(attributes as Record<string, unknown>)
       const value = lowering(g, inputs as Value[], given)
-      if (op !== 'ReduceL2' || given.get<number>('keepdims', 1) === 1) return [value]
-      return [g.op('Squeeze', [value, inputs[1]])]
+      if (!op.startsWith('Reduce') || given.get<number>('keepdims', 1) === 1) return [value]
+      const all = g.integers(inputs[0]!.shape.map((_, axis) => axis))
+      return [g.op('Squeeze', [value, inputs[1] ?? all])]
     },
   }
   const feeds = new Map(graph.inputs.map(({ name, type, shape }) => [name, g.input(name, type, shape)]))

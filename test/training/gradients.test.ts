@@ -190,6 +190,89 @@ const checks: Record<string, Check> = {
       return g.op('ConvTranspose', [g.op('MaxPool', [narrow], { kernel_shape: [2, 2], strides: [2, 2] }), up])
     },
   },
+  'Floor, Ceil, Round, Sign: flat but for jumps': {
+    shapes: [[8]],
+    spaced: true,
+    use: (g, x) =>
+      (['Floor', 'Ceil', 'Round', 'Sign'] as const).map((op) => g.op(op, [x])).reduce((a, b) => g.op('Add', [a, b]), x),
+  },
+  'Tan and Atan': { shapes: [[5]], use: (g, x) => g.op('Tan', [g.op('Atan', [x])]) },
+  HardSigmoid: { shapes: [[8]], spaced: true, use: (g, x) => g.op('HardSigmoid', [x], { alpha: 0.9, beta: 0.4 }) },
+  HardSwish: { shapes: [[8]], spaced: true, use: (g, x) => g.op('HardSwish', [g.op('Mul', [x, f64(g, 5)])]) },
+  Mish: { shapes: [[6]], use: (g, x) => g.op('Mish', [x]) },
+  Softsign: { shapes: [[6]], spaced: true, use: (g, x) => g.op('Softsign', [x]) },
+  Selu: { shapes: [[6]], spaced: true, use: (g, x) => g.op('Selu', [x]) },
+  Celu: { shapes: [[6]], spaced: true, use: (g, x) => g.op('Celu', [x], { alpha: 0.7 }) },
+  ThresholdedRelu: { shapes: [[6]], spaced: true, use: (g, x) => g.op('ThresholdedRelu', [x], { alpha: 0.4 }) },
+  'PRelu with a slope for each channel': {
+    shapes: [
+      [2, 3, 2],
+      [3, 1],
+    ],
+    spaced: true,
+    use: (g, x, slope) => g.op('PRelu', [x, slope]),
+  },
+  ReduceL1: { shapes: [[2, 4]], spaced: true, use: (g, x) => g.op('ReduceL1', [x, g.integers([1])], { keepdims: 0 }) },
+  ReduceLogSum: {
+    shapes: [[2, 3]],
+    from: 0.5,
+    use: (g, x) => g.op('ReduceLogSum', [x, g.integers([0])], { keepdims: 0 }),
+  },
+  'ReduceLogSumExp of all': { shapes: [[2, 3]], use: (g, x) => g.op('ReduceLogSumExp', [x], { keepdims: 0 }) },
+  'ReduceProd of numbers, one of them zero, two of them zero': {
+    shapes: [[3, 4]],
+    from: 0.5,
+    use: (g, x) => {
+      const kept = g.constant('float64', [3, 4], [1, 1, 1, 1, 1, 0, 1, 1, 1, 0, 0, 1])
+      return g.op('ReduceProd', [g.op('Mul', [x, kept]), g.integers([1])], { keepdims: 0 })
+    },
+  },
+  'ReduceProd where a factor is zero itself': {
+    shapes: [[1, 3]],
+    from: 0.5,
+    use: (g, x) => {
+      const shifted = g.op('Sub', [x, g.op('Mul', [x, g.constant('float64', [1, 3], [0, 1, 0])])])
+      const moved = g.op('Add', [shifted, g.op('Mul', [g.op('Sub', [x, x]), x])])
+      return g.op('ReduceProd', [moved, g.integers([1])], { keepdims: 1 })
+    },
+  },
+  'BatchNormalization with given statistics': {
+    shapes: [[2, 3, 2, 2], [3], [3]],
+    use: (g, x, scale, bias) => {
+      const [mean, variance] = [g.constant('float64', [3], [0.1, -0.2, 0.3]), g.constant('float64', [3], [0.5, 1, 2])]
+      return g.op('BatchNormalization', [x, scale, bias, mean, variance], { epsilon: 1e-3 })
+    },
+  },
+  'BatchNormalization of rows': {
+    shapes: [[4, 3], [3], [3]],
+    use: (g, x, scale, bias) => {
+      const [mean, variance] = [g.constant('float64', [3], [0.1, -0.2, 0.3]), g.constant('float64', [3], [0.5, 1, 2])]
+      return g.op('BatchNormalization', [x, scale, bias, mean, variance])
+    },
+  },
+  Tile: { shapes: [[2, 3]], use: (g, x) => g.op('Tile', [x, g.integers([3, 2])]) },
+  'Trilu above and below': {
+    shapes: [[2, 3, 4]],
+    use: (g, x) => g.op('Add', [g.op('Trilu', [x, g.scalar('int64', 1)]), g.op('Trilu', [x], { upper: 0 })]),
+  },
+  'CumSum, to either side, with and without itself': {
+    shapes: [[2, 4]],
+    use: (g, x) => {
+      const back = g.op('CumSum', [x, g.scalar('int64', 1)], { exclusive: 1, reverse: 1 })
+      return g.op('Add', [back, g.op('Mul', [x, g.op('CumSum', [x, g.scalar('int64', -2)])])])
+    },
+  },
+  'ScatterElements, written over and added': {
+    shapes: [
+      [3, 3],
+      [2, 3],
+    ],
+    use: (g, x, updates) => {
+      const places = g.constant('int64', [2, 3], [0, 1, 2, 2, 0, 0])
+      const written = g.op('ScatterElements', [x, places, updates], { axis: 0 })
+      return g.op('ScatterElements', [g.op('Mul', [written, x]), places, updates], { axis: 1, reduction: 'add' })
+    },
+  },
   'a rotary position and a root mean square norm': {
     shapes: [[3, 4], [4]],
     use: (g, x, scale) => {
@@ -247,13 +330,13 @@ test('no rule is without a check', () => {
 test('an operator without a rule is named, with its node', () => {
   const g = createGraphBuilder('none')
   const x = g.input('x', 'float64', [3])
-  const y = g.ops('Sign', [x], {}, 1, 'the_node')[0]!
+  const y = g.ops('Mod', [x, x], { fmod: 1 }, 1, 'the_node')[0]!
   try {
     appendGradients(g, { value: y, gradient: y }, [x])
     assert.unreachable()
   } catch (error) {
     assert.is((error as OwmError).code, 'no_gradient')
-    assert.equal((error as OwmError).details, { op: 'Sign', node: 'the_node', input: 0 })
+    assert.equal((error as OwmError).details, { op: 'Mod', node: 'the_node', input: 0 })
   }
 })
 

@@ -1,6 +1,7 @@
 /** Reductions, and what normalises along an axis. */
+import { OwmError } from '../../lib/index.ts'
 import { broadcast } from '../dimensions.ts'
-import { axisOf, need, numbersOf, operator, type Typed } from './operator.ts'
+import { axisOf, need, numbersOf, operator, sameTypes, type Typed } from './operator.ts'
 
 const sameOverAxis = operator({ axis: 'int' }, (inputs, { axis = -1 }) => {
   const { type, shape } = need(inputs, 0)
@@ -31,4 +32,17 @@ export const reductions = {
   ReduceMin: reduction,
   ReduceSumSquare: reduction,
   ReduceL2: reduction,
+  ReduceL1: reduction,
+  ReduceLogSum: reduction,
+  ReduceLogSumExp: reduction,
+  ReduceProd: reduction,
+  /** With the mean and the variance of each channel given: [N, C, ...], then scale, bias, mean and variance [C]. */
+  BatchNormalization: operator({ epsilon: 'float' }, (inputs) => {
+    const { type, shape } = need(inputs, 0)
+    for (const at of [1, 2, 3, 4]) {
+      if (need(inputs, at).shape.join() !== String(shape[1])) throw new OwmError('bad_graph', `Input ${at} is not [C].`)
+    }
+    sameTypes(inputs.slice(0, 5))
+    return [{ type, shape }]
+  }),
 } as const

@@ -2,17 +2,26 @@
 import { OwmError } from '../../lib/index.ts'
 import { broadcast, divide, multiply } from '../dimensions.ts'
 import type { Dimension } from '../model.ts'
-import { axisOf, knownOf, need, numbersOf, operator, sameTypes } from './operator.ts'
+import { eachKnown, maxKnownElements, movedKnown } from './known.ts'
+import { axisOf, knownOf, need, numbersOf, operator, sameTypes, typeOnly } from './operator.ts'
 
 export const shapes = {
   Shape: operator({ start: 'int', end: 'int' }, (inputs, { start = 0, end }) => {
     const known = need(inputs, 0).shape.slice(start, end)
     return [{ type: 'int64', shape: [known.length], known }]
   }),
+  Size: operator({}, (inputs) => [{ type: 'int64', shape: [], known: [multiply(need(inputs, 0).shape)] }]),
   Range: operator({}, (inputs) => {
+    const { type } = need(inputs, 0)
     const [start, limit, delta] = [0, 1, 2].map((at) => knownOf(need(inputs, at))[0]!)
-    if (start !== 0 || delta !== 1) throw new OwmError('bad_graph', 'A range that does not count from 0 by 1.')
-    return [{ type: need(inputs, 0).type, shape: [limit!] }]
+    if (typeof limit === 'string' || typeof start === 'string' || typeof delta === 'string') {
+      if (start !== 0 || delta !== 1) throw new OwmError('bad_graph', 'A range that does not count from 0 by 1.')
+      return [{ type, shape: [limit!] }]
+    }
+    const count = Math.max(0, Math.ceil((limit! - start!) / delta!))
+    if (!Number.isSafeInteger(count)) throw new OwmError('bad_graph', 'A range without an end.')
+    const known = count <= maxKnownElements ? Array.from({ length: count }, (_, at) => start! + at * delta!) : undefined
+    return [{ type, shape: [count], known }]
   }),
   Reshape: operator({ allowzero: 'int' }, (inputs, { allowzero = 0 }) => {
     const { type, shape, known } = need(inputs, 0)
@@ -45,7 +54,9 @@ export const shapes = {
     if (order.length !== shape.length || new Set(order).size !== order.length) {
       throw new OwmError('bad_graph', `[${order.join(', ')}] does not order the axes of [${shape.join(', ')}].`)
     }
-    return [{ type, shape: order.map((axis) => shape[axisOf(axis, shape.length)]!) }]
+    const turned = order.map((axis) => shape[axisOf(axis, shape.length)]!)
+    const known = movedKnown(need(inputs, 0), turned, (place) => order.map((_, axis) => place[order.indexOf(axis)]!))
+    return [{ type, shape: turned, known }]
   }),
   Flatten: operator({ axis: 'int' }, (inputs, { axis = 1 }) => {
     const { type, shape } = need(inputs, 0)
@@ -72,8 +83,9 @@ export const shapes = {
     return [{ type, shape: padded }]
   }),
   Expand: operator({}, (inputs) => {
-    const { type, shape } = need(inputs, 0)
-    return [{ type, shape: broadcast(shape, knownOf(need(inputs, 1))) }]
+    const input = need(inputs, 0)
+    const shape = broadcast(input.shape, knownOf(need(inputs, 1)))
+    return [{ type: input.type, shape, known: eachKnown([input], shape, (value) => value) }]
   }),
   ConstantOfShape: operator({}, (inputs) => [{ type: 'float32', shape: knownOf(need(inputs, 0)) }]),
   Concat: operator({ axis: 'int' }, (inputs, { axis = 0 }) => {
@@ -86,23 +98,44 @@ export const shapes = {
     const total = sizes.every((size) => typeof size === 'number')
       ? sizes.reduce((sum, size) => sum + size, 0)
       : sizes.join('+')
-    const known = parts.every((part) => part.known !== undefined) ? parts.flatMap((part) => part.known!) : undefined
+    const followed = at === 0 && parts.every((part) => part.known !== undefined)
+    const known = followed ? parts.flatMap((part) => part.known!) : undefined
     return [{ type, shape: first.shape.with(at, total), known }]
   }),
   Slice: operator({}, (inputs) => {
-    const { type, shape, known } = need(inputs, 0)
+    const input = need(inputs, 0)
+    const { type, shape } = input
     const [starts, ends] = [numbersOf(need(inputs, 1)), knownOf(need(inputs, 2))]
     const axes = inputs[3] === undefined ? starts.map((_, at) => at) : numbersOf(inputs[3])
     const steps = inputs[4] === undefined ? starts.map(() => 1) : numbersOf(inputs[4])
     const sliced = [...shape]
+    const first = shape.map(() => 0)
+    const step = shape.map(() => 1)
     axes.forEach((axis, at) => {
       const target = axisOf(axis, shape.length)
-      sliced[target] = sliceSize(shape[target]!, starts[at]!, ends[at]!, steps[at]!)
+      const size = shape[target]!
+      sliced[target] = sliceSize(size, starts[at]!, ends[at]!, steps[at]!)
+      if (typeof size === 'number') first[target] = clamped(starts[at]!, size, steps[at]! < 0 ? size - 1 : size)
+      step[target] = steps[at]!
     })
-    const [start, end] = [starts[0], ends[0]]
-    const content =
-      shape.length === 1 && steps[0] === 1 && typeof end === 'number' ? known?.slice(start, end) : undefined
-    return [{ type, shape: sliced, known: content }]
+    const known = movedKnown(input, sliced, (place) => place.map((at, axis) => first[axis]! + at * step[axis]!))
+    return [{ type, shape: sliced, known }]
+  }),
+  /** Each axis as often as the second input says. */
+  Tile: operator({}, (inputs) => {
+    const input = need(inputs, 0)
+    const repeats = numbersOf(need(inputs, 1))
+    if (repeats.length !== input.shape.length || repeats.some((count) => count < 0)) {
+      throw new OwmError('bad_graph', `Repeats of [${repeats.join(', ')}].`)
+    }
+    const shape = input.shape.map((size, axis) => multiply([size, repeats[axis]!]))
+    const known = movedKnown(input, shape, (place) => place.map((at, axis) => at % Number(input.shape[axis])))
+    return [{ type: input.type, shape, known }]
+  }),
+  /** The lower or upper triangles of the last two axes; elsewhere 0. */
+  Trilu: operator({ upper: 'int' }, (inputs) => {
+    if (need(inputs, 0).shape.length < 2) throw new OwmError('bad_graph', 'A triangle of fewer than two axes.')
+    return [typeOnly(need(inputs, 0))]
   }),
   Split: operator({ axis: 'int' }, (inputs, { axis = 0 }, count) => {
     const { type, shape } = need(inputs, 0)
@@ -115,12 +148,23 @@ export const shapes = {
   }),
 } as const
 
+/** A place counted from the front, within the axis. */
+function clamped(at: number, size: number, most: number): number {
+  return Math.min(Math.max(at < 0 ? at + size : at, 0), most)
+}
+
 function sliceSize(size: Dimension, start: number, end: Dimension, step: number): Dimension {
+  if (step === 0) throw new OwmError('bad_graph', 'A slice without a step.')
   if (typeof size === 'string' || typeof end === 'string') {
-    if (start !== 0 || step !== 1) throw new OwmError('bad_graph', 'A slice of unknown size.')
-    // A part up to a named size: the caller vouches that it is no larger than the whole.
-    return typeof end === 'string' ? end : size
+    // The last few of a named size, or all but the last few: the caller vouches that there are as many.
+    if (typeof end === 'number' && step === 1 && end >= maxNamedSize && start < 0) return -start
+    if (typeof end === 'number' && step === 1 && end < 0 && start === 0) return `${size}(${end})`
+    if (start !== 0 || step !== 1) throw new OwmError('bad_graph', `A slice of the size ${size}, which is not known.`)
+    // A part up to a named size or a number: the caller vouches that it is no larger than the whole.
+    return typeof end === 'string' || end < maxNamedSize ? end : size
   }
   const clamp = (at: number): number => Math.min(Math.max(at < 0 ? at + size : at, step < 0 ? -1 : 0), size)
   return Math.max(0, Math.ceil((clamp(end) - clamp(start)) / step))
 }
+/** An end beyond stands for the end of the axis. */
+const maxNamedSize = 2 ** 31 - 1

@@ -19,7 +19,6 @@ const mul = (c: RuleContext, a: Value, b: Value): Value => c.g.op('Mul', [a, b])
 const square = (c: RuleContext, value: Value): Value => mul(c, value, value)
 const scaled = (c: RuleContext, value: Value, factor: number): Value => mul(c, value, constantLike(c, factor))
 const oneMinus = (c: RuleContext, value: Value): Value => c.g.op('Sub', [constantLike(c, 1), value])
-const positive = (c: RuleContext): Value => c.g.op('Greater', [x(c), constantLike(c, 0)])
 
 /** Of equal elements the first input takes the whole gradient. */
 const extreme = (first: 'GreaterOrEqual' | 'LessOrEqual', second: 'Less' | 'Greater'): readonly Rule[] => [
@@ -63,15 +62,10 @@ export const elementwise: RuleTable = {
   // y (1 - y)
   Sigmoid: [times(0, (c) => mul(c, output(c), oneMinus(c, output(c))))],
   Softplus: [times(0, (c) => c.g.op('Sigmoid', [x(c)]))],
-  Relu: [(c) => masked(c, positive(c), 0)],
-  // y = alpha (e^x - 1) below 0, where its slope is y + alpha; above, y is x.
-  Elu: [
-    (c) => {
-      const slope = c.g.op('Add', [output(c), constantLike(c, attribute(c, 'alpha', 1))])
-      return c.g.op('Where', [positive(c), c.dy, mul(c, c.dy, slope)])
-    },
-  ],
-  LeakyRelu: [(c) => c.g.op('Where', [positive(c), c.dy, scaled(c, c.dy, attribute(c, 'alpha', 0.01))])],
+  // 1 + y^2
+  Tan: [times(0, (c) => c.g.op('Add', [square(c, output(c)), constantLike(c, 1)]))],
+  // 1 / (1 + x^2)
+  Atan: [(c) => c.g.op('Div', [c.dy, c.g.op('Add', [square(c, x(c)), constantLike(c, 1)])])],
   Gelu: [times(0, (c) => (attribute<string>(c, 'approximate', 'none') === 'tanh' ? geluTanhSlope(c) : geluSlope(c)))],
   Clip: [
     (c) => {

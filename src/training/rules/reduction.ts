@@ -7,13 +7,11 @@ import {
   input,
   integersAt,
   output,
-  pass,
   type RuleContext,
   type RuleTable,
   reshape,
   shapeOf,
   size,
-  times,
 } from './rule.ts'
 
 /** Sum along the operator's axis, kept as 1. */
@@ -28,6 +26,15 @@ export const reductions: RuleTable = {
   ReduceSumSquare: [(c) => c.g.op('Mul', [c.g.op('Mul', [input(c, 0), constantLike(c, 2)]), kept(c, c.dy)])],
   // x / y
   ReduceL2: [(c) => c.g.op('Mul', [input(c, 0), kept(c, c.g.op('Div', [c.dy, output(c)]))])],
+  ReduceL1: [(c) => c.g.op('Mul', [c.g.op('Sign', [input(c, 0)]), kept(c, c.dy)])],
+  // 1 / sum(x), the sum being e^y
+  ReduceLogSum: [(c) => spread(c, kept(c, c.g.op('Div', [c.dy, c.g.op('Exp', [output(c)])])))],
+  // e^(x - y)
+  ReduceLogSumExp: [
+    (c) => c.g.op('Mul', [c.g.op('Exp', [c.g.op('Sub', [input(c, 0), kept(c, output(c))])]), kept(c, c.dy)]),
+  ],
+  // The product of all others, which is y / x but where x is 0.
+  ReduceProd: [productOfOthers],
   ReduceMax: [sharedByWinners],
   ReduceMin: [sharedByWinners],
   // y (dy - sum(dy y))
@@ -39,17 +46,6 @@ export const reductions: RuleTable = {
   ],
   // dy - softmax(x) sum(dy)
   LogSoftmax: [(c) => c.g.op('Sub', [c.dy, c.g.op('Mul', [c.g.op('Exp', [output(c)]), sumAlong(c, c.dy)])])],
-  LayerNormalization: [
-    // (dys - mean(dys) - n mean(dys n)) / deviation, with n the normalised input and dys = dy scale
-    (c) => {
-      const { normal, inverse } = normalised(c)
-      const dys = c.g.op('Mul', [c.dy, input(c, 1)])
-      const along = c.g.op('Mul', [normal, average(c, c.g.op('Mul', [dys, normal]))])
-      return c.g.op('Mul', [c.g.op('Sub', [c.g.op('Sub', [dys, average(c, dys)]), along]), inverse])
-    },
-    times(1, (c) => normalised(c).normal),
-    pass(2),
-  ],
 }
 
 /** A reduction's output, or its gradient, with the reduced axes kept as 1. */
@@ -69,30 +65,18 @@ function sharedByWinners(c: RuleContext): Value {
   return c.g.op('Mul', [winners, c.g.op('Div', [kept(c, c.dy), count])])
 }
 
-/** Mean over the normalised axes, kept as 1. */
-function average(c: RuleContext, value: Value): Value {
-  const rank = input(c, 0).shape.length
-  const from = fromFront(attribute(c, 'axis', -1), rank)
-  const axes = Array.from({ length: rank - from }, (_, at) => from + at)
-  return c.g.op('ReduceMean', [value, c.g.integers(axes)], { keepdims: 1 })
-}
-
-/** (x - mean) / deviation, over the normalised axes. */
-function normalised(c: RuleContext): { readonly normal: Value; readonly inverse: Value } {
-  const { mean, inverse } = statistics(c)
-  return { normal: c.g.op('Mul', [c.g.op('Sub', [input(c, 0), mean]), inverse]), inverse }
-}
-
-/** Those that the forward node gives, where it does and they are exact enough. */
-function statistics(c: RuleContext): { readonly mean: Value; readonly inverse: Value } {
-  const x = input(c, 0)
-  const [, given, givenInverse] = c.step.outputs
-  if (given !== undefined && givenInverse !== undefined && x.type === 'float32') {
-    return { mean: given, inverse: givenInverse }
-  }
-  const mean = average(c, x)
-  const centred = c.g.op('Sub', [x, mean])
-  const epsilon = c.g.scalar(x.type, attribute(c, 'epsilon', 1e-5))
-  const variance = c.g.op('Add', [average(c, c.g.op('Mul', [centred, centred])), epsilon])
-  return { mean, inverse: c.g.op('Reciprocal', [c.g.op('Sqrt', [variance])]) }
+/**
+ * dy times the product of all others. With no zero among them that is y / x; with one, it is the product of the rest at
+ * that place, and 0 elsewhere; with more, 0.
+ */
+function productOfOthers(c: RuleContext): Value {
+  const { g } = c
+  const [x, zero, one] = [input(c, 0), constantLike(c, 0), constantLike(c, 1)]
+  const axes = g.integers(integersAt(c, 1) ?? shapeOf(x).map((_, axis) => axis))
+  const isZero = g.op('Equal', [x, zero])
+  const rest = g.op('ReduceProd', [g.op('Where', [isZero, one, x]), axes], { keepdims: 1 })
+  const zeroCount = g.op('ReduceSum', [g.cast(isZero, c.dy.type), axes], { keepdims: 1 })
+  const atZero = g.op('Where', [g.op('Equal', [zeroCount, one]), rest, zero])
+  const elsewhere = g.op('Div', [kept(c, output(c)), g.op('Where', [isZero, one, x])])
+  return g.op('Mul', [g.op('Where', [isZero, atZero, elsewhere]), kept(c, c.dy)])
 }

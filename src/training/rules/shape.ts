@@ -48,6 +48,16 @@ export const shapes: RuleTable = {
       return c.g.op('Concat', parts, { axis: attribute(c, 'axis', 0) })
     },
   ],
+  // Each repeat's gradient, added up.
+  Tile: [
+    (c) => {
+      const [shape, repeats] = [shapeOf(input(c, 0)), integersAt(c, 1)!]
+      const apart = shape.flatMap((length, axis) => [repeats[axis]!, length])
+      const axes = c.g.integers(shape.map((_, axis) => 2 * axis))
+      return c.g.op('ReduceSum', [reshape(c.g, c.dy, apart), axes], { keepdims: 0 })
+    },
+  ],
+  Trilu: [(c) => c.g.op('Trilu', [c.dy, c.step.inputs[1]], { upper: attribute(c, 'upper', 1) })],
   Slice: [sliceRule],
   // What was added is cut off again: the pads with their signs turned.
   Pad: [
@@ -57,6 +67,24 @@ export const shapes: RuleTable = {
     },
   ],
   Gather: [gatherRule],
+  // What is summed up comes back from all that comes after.
+  CumSum: [
+    (c) =>
+      c.g.op('CumSum', [c.dy, c.step.inputs[1]], {
+        exclusive: attribute(c, 'exclusive', 0),
+        reverse: 1 - attribute(c, 'reverse', 0),
+      }),
+  ],
+  // What is written over gets nothing; what is added to, all.
+  ScatterElements: [
+    (c) => {
+      if (attribute<string>(c, 'reduction', 'none') === 'add') return c.dy
+      const axis = attribute(c, 'axis', 0)
+      return c.g.op('ScatterElements', [c.dy, input(c, 1), zeros(c.g, c.dy.type, shapeOf(input(c, 1)))], { axis })
+    },
+    undefined,
+    (c) => c.g.op('GatherElements', [c.dy, input(c, 1)], { axis: attribute(c, 'axis', 0) }),
+  ],
   GatherElements: [
     (c) =>
       c.g.op('ScatterElements', [zeros(c.g, c.dy.type, shapeOf(input(c, 0))), input(c, 1), c.dy], {

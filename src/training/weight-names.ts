@@ -1,0 +1,40 @@
+/**
+ * Names for weights that an exporter folded (turned a matrix round, joined a normalisation to a convolution) and then
+ * only numbered: `onnx::MatMul_275`, `val_8`. The node that uses one knows the part of the model it came from.
+ */
+import type { Graph } from '../onnx/index.ts'
+
+const numbered = /^(onnx::\w+|val)_\d+$/
+const roles: Readonly<Record<string, readonly (string | undefined)[]>> = {
+  MatMul: [undefined, 'weight'],
+  Gemm: [undefined, 'weight', 'bias'],
+  Conv: [undefined, 'weight', 'bias'],
+  ConvTranspose: [undefined, 'weight', 'bias'],
+}
+
+/** Better names, by the file's. `scopes` are the parts of the model, by node. */
+export function weightNames(
+  { nodes, initializers }: Graph,
+  scopes: ReadonlyMap<string, string>,
+): ReadonlyMap<string, string> {
+  const names = new Map<string, string>()
+  const taken = new Set([...initializers.keys()])
+  for (const { op, name, inputs } of nodes) {
+    inputs.forEach((input, at) => {
+      const role = roles[op]?.[at]
+      const part = partOf(scopes.get(name) ?? name)
+      if (role === undefined || part === '' || !numbered.test(input) || !initializers.has(input)) return
+      const better = `${part}.${role}`
+      if (names.has(input) || taken.has(better)) return
+      names.set(input, better)
+      taken.add(better)
+    })
+  }
+  return names
+}
+
+/** `/blocks.0/qkv/MatMul`, or the list `['', 'blocks.0', 'blocks.0.qkv', 'linear']`: `blocks.0.qkv`. */
+function partOf(scope: string): string {
+  if (scope.startsWith('[')) return [...scope.matchAll(/'([^']*)'/g)].at(-2)?.[1] ?? ''
+  return scope.startsWith('/') ? scope.split('/').slice(1, -1).join('.') : ''
+}
