@@ -30,7 +30,14 @@ export {
   trainedTensors,
 } from './imported.ts'
 export { trainLocally } from './local/index.ts'
-export type { LocalEvent, LocalJob, LocalResult, Measured, Unit } from './local/job.ts'
+export {
+  type LocalEvent,
+  type LocalJob,
+  type LocalResult,
+  type Measured,
+  outputs as localOutputs,
+  type Unit,
+} from './local/job.ts'
 export type { ModelChoice } from './local/models.ts'
 export { openCsvLog } from './logs/csv.ts'
 export type { LogInit, LogRow, TrainingLog } from './logs/row.ts'
