@@ -4,16 +4,19 @@
  */
 import { OwmError } from '../lib/index.ts'
 import {
+  type Constant,
   createGraphBuilder,
   encodeModel,
   type GraphBuilder,
   inlineGraph,
   logitsOutput,
   type Model,
+  opset,
   parameterLayout,
   staticShape,
   tokensInput,
   type Value,
+  withoutLargeConstants,
 } from '../onnx/index.ts'
 import type { Field } from './data/dataset.ts'
 import { type AppendLoss, crossEntropy } from './losses.ts'
@@ -50,12 +53,24 @@ function predicted(
 ): { readonly logits: Value; readonly targets: Value } {
   const run = (inputs: ReadonlyMap<string, Value>): Value =>
     inlineGraph(g, model.graph, new Map([...parameters, ...inputs])).get(logitsOutput)!
-  if (objective !== 'nextToken') return { logits: run(feeds), targets: feeds.get('targets')! }
+  if (objective !== 'nextToken') return { logits: run(fitted(g, model, feeds)), targets: feeds.get('targets')! }
   const window = feeds.get('windows')!
   const length = Number(window.shape[1])
   const part = (from: number, to: number): Value =>
     g.op('Slice', [window, g.integers([from]), g.integers([to]), g.integers([1])])
   return { logits: run(new Map([[tokensInput, part(0, length - 1)]])), targets: part(1, length) }
+}
+
+/** Examples as the model takes them: an image as a row of numbers, or a row of as many as an image. */
+function fitted(g: GraphBuilder, model: Model, feeds: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> {
+  return new Map(
+    [...feeds].map(([name, value]) => {
+      const [batch, ...wanted] = model.graph.inputs.find((input) => input.name === name)?.shape ?? value.shape
+      const known = wanted.every((size) => typeof size === 'number')
+      if (batch === undefined || !known || wanted.join() === value.shape.slice(1).join()) return [name, value]
+      return [name, g.op('Reshape', [value, g.integers([Number(value.shape[0]), ...(wanted as number[])])])]
+    }),
+  )
 }
 
 /** The mean of squared differences of `logits` and `targets`, of the same number of elements. */
@@ -69,9 +84,14 @@ const squaredError = (g: GraphBuilder, logits: Value, targets: Value): ReturnTyp
 
 /**
  * Measures a model example by example: fed with a batch and the parameters, it gives `loss` [batch], in nats or squared
- * error, and, of a classifier, `correct` [batch]: 1 where no other class got more than the right one.
+ * error, and, of a classifier, `correct` [batch]: 1 where no other class got more than the right one. The model's large
+ * constants are inputs too.
  */
-export function buildMeasurement(model: Model, fields: readonly Field[], batch: number): Uint8Array {
+export function buildMeasurement(
+  model: Model,
+  fields: readonly Field[],
+  batch: number,
+): { readonly bytes: Uint8Array; readonly constants: readonly Constant[] } {
   const g = createGraphBuilder('measurement')
   const objective = objectiveOf(fields)
   const feeds = new Map(feedsOf(fields, batch).map(({ name, type, shape }) => [name, g.input(name, type, shape)]))
@@ -93,5 +113,7 @@ export function buildMeasurement(model: Model, fields: readonly Field[], batch: 
     const best = g.op('ReduceMax', [logits, g.integers([axis])], { keepdims: 1 })
     g.output('correct', perExample(g.cast(g.op('GreaterOrEqual', [chosen, best]), 'float32')))
   }
-  return encodeModel(g.model())
+  const { graph, constants } = withoutLargeConstants(g.graph())
+  const inputs = constants.map(({ name, tensor: { type, shape } }) => ({ name, type, shape }))
+  return { bytes: encodeModel({ opset, graph: { ...graph, inputs: [...graph.inputs, ...inputs] } }), constants }
 }

@@ -8,6 +8,9 @@ import { temporaryFolder } from '../processes.ts'
 
 const entry = fileURLToPath(new URL('../../src/cli/owm.js', import.meta.url))
 
+/** Of the kills: those before the first step. */
+const earlyShare = 0.15
+
 export interface KilledRun {
   /** How often it was killed before it was done. */
   readonly kills: number
@@ -48,11 +51,15 @@ export async function killedRun(args: readonly string[], kills: number, seed = 1
     const child = train(broken)
     const said = wordsOf(child)
     const closed = once(child, 'close')
-    const liveMs = startMs / 2 + random.unit() * (startMs / 2 + (2 * trainMs) / kills)
-    // The last attempt is left alone.
-    const timer = killed < kills ? setTimeout(() => child.kill('SIGKILL'), liveMs) : undefined
+    // The last attempt is left alone. Some are killed while they start, the others from when they train.
+    const timers: NodeJS.Timeout[] = []
+    const killIn = (ms: number): void => {
+      if (killed < kills) timers.push(setTimeout(() => child.kill('SIGKILL'), ms))
+    }
+    if (random.unit() < earlyShare) killIn(random.unit() * startMs)
+    else child.stderr.once('data', () => killIn((random.unit() * 2 * trainMs) / kills))
     const [ended, signal] = (await closed) as [number | null, string | null]
-    clearTimeout(timer)
+    for (const timer of timers) clearTimeout(timer)
     const resumed = /on from step ([\d,]+)/.exec(said.text)
     if (resumed !== null) resumedAt.push(Number(resumed[1]!.replaceAll(',', '')))
     if (signal === null && ended !== 0) throw new Error(`a resumed run ended with ${ended}: ${said.text}`)

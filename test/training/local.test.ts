@@ -65,15 +65,14 @@ test('the same seed gives the same bits, another others; threads and the size of
 })
 
 test('a run that is called off goes on from where it was and ends in the same bits', async () => {
-  const file = join(folder, 'called-off', 'checkpoint.safetensors')
-  const checkpoint = { file, everyMs: 1e9 }
+  const keep = { folder: join(folder, 'called-off'), everyMs: 1e9 }
   const stop = new AbortController()
   const code = await codeOf(
-    train({ checkpoint }, (event) => event.kind === 'progress' && event.step > 20 && stop.abort(), stop.signal),
+    train({ keep }, (event) => event.kind === 'progress' && event.step > 20 && stop.abort(), stop.signal),
   )
   assert.is(code, 'aborted')
   let resumedAt = 0
-  const result = await train({ checkpoint }, (event) => {
+  const result = await train({ keep }, (event) => {
     if (event.kind === 'started') resumedAt = event.resumedAt
   })
   assert.ok(resumedAt > 20 && resumedAt <= 200, `resumed at ${resumedAt}`)
@@ -88,15 +87,15 @@ test('a run killed at random instants ends in the same bits', async () => {
 })
 
 test('a checkpoint of another run, or a damaged one, is refused and left alone', async () => {
-  const file = join(folder, 'other', 'checkpoint.safetensors')
-  const checkpoint = { file, everyMs: 0 }
-  await train({ checkpoint, duration: { steps: 3 } })
-  assert.is(await codeOf(train({ checkpoint, duration: { steps: 3 }, seed: 2 })), 'checkpoint_of_another_run')
-  assert.is(await codeOf(train({ checkpoint, duration: { steps: 4 } })), 'checkpoint_of_another_run')
+  const keep = { folder: join(folder, 'other'), everyMs: 0 }
+  const file = join(keep.folder, 'checkpoint.safetensors')
+  await train({ keep, duration: { steps: 3 } })
+  assert.is(await codeOf(train({ keep, duration: { steps: 3 }, seed: 2 })), 'checkpoint_of_another_run')
+  assert.is(await codeOf(train({ keep, duration: { steps: 4 } })), 'checkpoint_of_another_run')
   const bytes = readFileSync(file)
   bytes[bytes.length - 5]! ^= 1
   writeFileSync(file, bytes)
-  assert.is(await codeOf(train({ checkpoint, duration: { steps: 3 } })), 'checkpoint_damaged')
+  assert.is(await codeOf(train({ keep, duration: { steps: 3 } })), 'checkpoint_damaged')
   assert.ok(readFileSync(file).equals(bytes))
 })
 
@@ -130,6 +129,28 @@ test('the command keeps a model, logs and a checkpoint, and goes on with more of
   assert.is(other.code, exitCodes.badInput, other.stderr)
   const anew = await owm([...args, '--out', out, '--seed', '9', '--restart', '--json'])
   assert.is(JSON.parse(anew.stdout).steps, 20)
+})
+
+test('a model that was kept is trained on, whole and with adapters beside it', async () => {
+  const first = { folder: join(folder, 'first'), everyMs: 1e9 }
+  const model = (from: string) => ({ kind: 'file', file: join(folder, from, 'model.onnx') }) as const
+  const before = await train({ keep: first, duration: { steps: 30 } })
+  const whole = await train({ model: model('first'), duration: { steps: 60 } })
+  assert.is(whole.parameters.length, before.parameters.length)
+  assert.ok(whole.measured!.loss < before.measured!.loss)
+  const adapted = { folder: join(folder, 'adapted'), everyMs: 1e9 }
+  const changes = { model: model('first'), lora: { rank: 4 }, duration: { steps: 60 } }
+  const lora = await train({ ...changes, keep: adapted })
+  assert.ok(lora.parameters.length < before.parameters.length / 2)
+  assert.ok(lora.measured!.loss < before.measured!.loss)
+  // What is kept is the whole model, with the adapters in it.
+  assert.ok(existsSync(join(adapted.folder, 'adapters.safetensors')))
+  const merged = await train({
+    model: model('adapted'),
+    optimizer: { kind: 'sgd', learningRate: 1e-9 },
+    duration: { steps: 1 },
+  })
+  assert.ok(Math.abs(merged.measured!.loss - lora.measured!.loss) < 1e-3)
 })
 
 test('options that mean nothing are refused with what to write', async () => {

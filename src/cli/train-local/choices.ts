@@ -48,12 +48,28 @@ export const recipes: Readonly<Record<ModelChoice['kind'], Recipe>> = {
     context: 80,
   },
   gpt: text,
+  // What is fine-tuned is trained already: a lower rate, and not for long.
+  file: {
+    ...text,
+    plan: { kind: 'adamw', learningRate: 1e-4, schedule: { kind: 'linear', warmupSteps: 20 } },
+    duration: { steps: 500 },
+  },
 }
 
-const models = 'mlp[:200,200], cnn, lstm[:hidden=256,layers=2], gpt[:tiny|small|medium|gpt2|layers=4,heads=4,width=128]'
+const models =
+  'mlp[:200,200], cnn, lstm[:hidden=256,layers=2], gpt[:tiny|small|medium|gpt2|layers=4,heads=4,width=128], FILE.onnx'
 
-/** `gpt:layers=2,width=64` and the like. @throws OwmError `bad_usage` */
-export function parseModel(wish: string): ModelChoice {
+/** What of an ONNX file is trained. */
+export interface FileOptions {
+  readonly trainable?: readonly string[]
+  readonly freeze?: readonly string[]
+}
+
+/** `gpt:layers=2,width=64` and the like, or a file. @throws OwmError `bad_usage` */
+export function parseModel(wish: string, { trainable, freeze }: FileOptions): ModelChoice {
+  if (wish.endsWith('.onnx')) {
+    return { kind: 'file', file: wish, ...(trainable && { trainable }), ...(freeze && { freeze }) }
+  }
   const [kind = '', rest = ''] = wish.split(':', 2)
   const parts = rest === '' ? [] : rest.split(',')
   const wrong = (): OwmError => new OwmError('bad_usage', `--model ${wish} is not one of ${models}.`)

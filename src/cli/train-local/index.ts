@@ -30,6 +30,13 @@ export function registerTrainLocal(train: Command): void {
     .option('--warmup <steps>', 'steps in which the rate rises', integer(0))
     .option('--weight-decay <share>', 'of matrices, in a step at full rate', number({ from: 0 }))
     .option('--clip <norm>', 'the longest gradient', number({ above: 0 }))
+    .option('--trainable <names...>', 'of a FILE.onnx: weights that are trained, * for any part; by default all')
+    .option('--freeze <names...>', 'weights that are not')
+    .option('--lora <rank>', 'train adapters of this rank beside the weights of a FILE.onnx', integer(1))
+    .option(
+      '--lora-targets <names...>',
+      'the weights that get adapters; by default all matrices but embeddings and head',
+    )
     .option('--seed <number>', 'of the first weights and the order of the data', integer(0), 1)
     .option('--threads <count>', 'of the runtime; up to two give the same bits', integer(1), 2)
     .option('--measurements <count>', 'how often held-out data are measured on the way', integer(0), 10)

@@ -1,12 +1,11 @@
 /** From what was typed to a job. */
 
-import { join } from 'node:path'
 import { availableMemory } from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { detectSource, type LocalJob } from '../../training/index.ts'
-import { type LearningOptions, parseModel, planFor, recipes } from './choices.ts'
+import { type FileOptions, type LearningOptions, parseModel, planFor, recipes } from './choices.ts'
 
-export interface LocalOptions extends LearningOptions {
+export interface LocalOptions extends LearningOptions, FileOptions {
   readonly model: string
   readonly data?: readonly string[]
   readonly out?: string
@@ -17,20 +16,14 @@ export interface LocalOptions extends LearningOptions {
   readonly accumulate: number
   readonly context?: number
   readonly tail?: number
+  readonly lora?: number
+  readonly loraTargets?: readonly string[]
   readonly seed: number
   readonly threads: number
   readonly measurements: number
   readonly saveSeconds: number
   readonly json: boolean
 }
-
-/** What is written into the folder of a run. */
-export const outputs = {
-  checkpoint: 'checkpoint.safetensors',
-  csv: 'log.csv',
-  tensorBoard: 'tensorboard',
-  model: 'model.onnx',
-} as const
 
 /** More tell no more than a hundredth of accuracy. */
 const measureExamples = 10_000
@@ -39,12 +32,11 @@ const memoryShare = 0.9
 
 /** @throws OwmError `bad_usage`, and those of `detectSource` */
 export function jobFor(options: LocalOptions): LocalJob {
-  const model = parseModel(options.model)
+  const model = parseModel(options.model, options)
   const recipe = recipes[model.kind]
-  const { data = ownText(), out, steps, epochs, context = recipe.context, tail } = options
+  const { data = ownText(), out, steps, epochs, context = recipe.context, tail, lora, loraTargets } = options
   const source = detectSource(data, {
     context,
-    flat: model.kind === 'mlp',
     ...(tail === undefined ? {} : { heldOutTail: tail }),
   })
   return {
@@ -58,12 +50,8 @@ export function jobFor(options: LocalOptions): LocalJob {
     threads: options.threads,
     measurements: options.measurements,
     measureExamples,
-    ...(out === undefined
-      ? {}
-      : {
-          checkpoint: { file: join(out, outputs.checkpoint), everyMs: options.saveSeconds * 1000 },
-          logs: { csv: join(out, outputs.csv), tensorBoard: join(out, outputs.tensorBoard) },
-        }),
+    ...(lora === undefined ? {} : { lora: { rank: lora, ...(loraTargets && { targets: loraTargets }) } }),
+    ...(out === undefined ? {} : { keep: { folder: out, everyMs: options.saveSeconds * 1000 } }),
     maxMemoryBytes: Math.floor(availableMemory() * memoryShare),
   }
 }

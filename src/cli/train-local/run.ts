@@ -1,12 +1,12 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { takeLock } from '../../config/index.ts'
-import { exitCodes, OwmError, writeFileAtomic } from '../../lib/index.ts'
+import { exitCodes, OwmError } from '../../lib/index.ts'
 import { silentLogger } from '../../observability/index.ts'
-import { type LocalEvent, trainLocally, type Unit } from '../../training/index.ts'
+import { type LocalEvent, localOutputs, trainLocally, type Unit } from '../../training/index.ts'
 import { createTerminal } from '../terminal.ts'
 import { createTrainingView } from '../training-view.ts'
-import { jobFor, type LocalOptions, outputs } from './options.ts'
+import { jobFor, type LocalOptions } from './options.ts'
 
 /** Trains as was asked for, shows it, and keeps what comes of it. */
 export async function runTrainLocal(options: LocalOptions): Promise<void> {
@@ -42,8 +42,7 @@ export async function runTrainLocal(options: LocalOptions): Promise<void> {
   try {
     const result = await trainLocally({ logger: silentLogger }, job, { onEvent, signal: stop.signal })
     const { steps, loss, measured, seconds } = result
-    const model = out === undefined ? null : join(out, outputs.model)
-    if (model !== null) await writeFileAtomic(model, result.model)
+    const model = out === undefined ? null : join(out, localOutputs.model)
     view.event({ kind: 'finished', step: steps, seconds, loss })
     const report = { steps, loss, unit, heldOut: measured, seconds, parameters: result.parameters.length, model }
     const advice = model === null ? 'nothing was kept; --out FOLDER keeps the model' : `the trained model is ${model}`
@@ -67,7 +66,7 @@ async function openFolder(out: string, restart: boolean): Promise<{ release(): v
     throw new OwmError('folder_in_use', `Another training is under way in ${out}; give another --out.`)
   try {
     for (const name of await readdir(out)) {
-      const ours = Object.values(outputs).find(
+      const ours = Object.values(localOutputs).find(
         (file) => name === file || (name.startsWith(`.${file}.`) && name.endsWith('.tmp')),
       )
       if (ours !== undefined && (restart || name !== ours)) await rm(join(out, name), { recursive: true })

@@ -1,9 +1,10 @@
 /** What a run on this machine alone is: the model, the data, and how it learns. */
 import { blake3Of, toHex } from '../../lib/index.ts'
-import { encodeModel } from '../../onnx/index.ts'
+import { encodeModel, withoutLargeConstants } from '../../onnx/index.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { DataSource, OpenDataset } from '../data/source.ts'
 import type { TrainableModel } from '../define-model.ts'
+import type { LoraOptions } from '../lora/adapt.ts'
 import type { Objective } from '../objective.ts'
 import type { OptimizerPlan } from '../optimizer.ts'
 import type { ModelChoice } from './models.ts'
@@ -23,9 +24,10 @@ export interface LocalJob {
   /** How often the held-out examples are measured within the run, beside its beginning and end, and how many of them. */
   readonly measurements: number
   readonly measureExamples: number
-  readonly checkpoint?: { readonly file: string; readonly everyMs: number }
-  /** A CSV file, and a folder that TensorBoard reads. */
-  readonly logs?: { readonly csv: string; readonly tensorBoard: string }
+  /** Adapters are trained in place of the model's own weights. */
+  readonly lora?: LoraOptions
+  /** A folder for checkpoints, so often, for logs and for what comes of it. One run at a time may have it. */
+  readonly keep?: { readonly folder: string; readonly everyMs: number }
   /** A step that is likely to need more is not begun. */
   readonly maxMemoryBytes: number
 }
@@ -77,9 +79,19 @@ export interface LocalResult {
   readonly measured: Measured | null
   /** Of all starts together. */
   readonly seconds: number
-  /** The whole model with its trained weights, as an ONNX file; or, of adapters, these. */
-  readonly model: Uint8Array
 }
+
+/** What is written into the folder of a run. */
+export const outputs = {
+  checkpoint: 'checkpoint.safetensors',
+  csv: 'log.csv',
+  tensorBoard: 'tensorboard',
+  /** The whole model with its trained weights. */
+  model: 'model.onnx',
+  /** Tensors too large for one file. */
+  external: 'model.onnx.data',
+  adapters: 'adapters.safetensors',
+} as const
 
 /** The unit of a run's losses, and how much of it a nat (or what the step graph gives) is. */
 export function unitOf(objective: Objective, { text }: OpenDataset): { readonly unit: Unit; readonly perNat: number } {
@@ -99,5 +111,7 @@ export function stepsOf({ duration, batch, accumulate }: LocalJob, examples: num
 export function identityOf(job: LocalJob, steps: number, { model }: TrainableModel, data: Dataset): string {
   const { optimizer, batch, accumulate, seed } = job
   const rest = JSON.stringify([optimizer, batch, accumulate, steps, seed, data.fingerprint])
-  return toHex(blake3Of(Buffer.concat([blake3Of(encodeModel(model)), Buffer.from(rest)])))
+  const { graph, constants } = withoutLargeConstants(model.graph)
+  const parts = [encodeModel({ ...model, graph }), ...constants.map(({ tensor }) => tensor.data), Buffer.from(rest)]
+  return toHex(blake3Of(Buffer.concat(parts.map(blake3Of))))
 }

@@ -3,6 +3,7 @@ import { OwmError } from '../../lib/index.ts'
 import { elementCount } from '../../onnx/index.ts'
 import type { Field } from '../data/dataset.ts'
 import type { TrainableModel } from '../define-model.ts'
+import type { ImportOptions } from '../imported.ts'
 import { cnn, mlp } from '../models/images.ts'
 import { lstm } from '../models/lstm.ts'
 import { type TransformerShape, transformer } from '../models/transformer.ts'
@@ -11,10 +12,15 @@ export type ModelChoice =
   | { readonly kind: 'mlp'; readonly hidden: readonly number[] }
   | { readonly kind: 'cnn'; readonly channels: readonly number[]; readonly hidden: number }
   | { readonly kind: 'lstm'; readonly width: number; readonly hidden: number; readonly layers: number }
+  /** An ONNX file from anywhere. */
+  | ({ readonly kind: 'file'; readonly file: string } & ImportOptions)
   | ({ readonly kind: 'gpt' } & Omit<TransformerShape, 'context' | 'vocabulary'>)
 
 /** @throws OwmError `bad_model` where the data do not fit the model */
-export function modelFor(choice: ModelChoice, fields: readonly Field[]): TrainableModel {
+export function modelFor(
+  choice: Exclude<ModelChoice, { readonly kind: 'file' }>,
+  fields: readonly Field[],
+): TrainableModel {
   const unfit = (needs: string): OwmError => {
     const has = fields.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(' and ')
     return new OwmError('bad_model', `A model of kind ${choice.kind} needs ${needs}; these data have ${has}.`)

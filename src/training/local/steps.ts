@@ -1,6 +1,5 @@
+import { join } from 'node:path'
 import { OwmError } from '../../lib/index.ts'
-import { encodeModel, type Session, withParameters } from '../../onnx/index.ts'
-import type { Dataset } from '../data/dataset.ts'
 import type { TrainableModel } from '../define-model.ts'
 import { nextTurn } from '../evaluation.ts'
 import { runMs } from '../learner.ts'
@@ -10,8 +9,9 @@ import { openTensorBoardLog } from '../logs/tensorboard.ts'
 import { learningRateAt } from '../optimizer.ts'
 import { parameterTensors, type Stepper } from '../stepper.ts'
 import { type Checkpoint, saveCheckpoint } from './checkpoint.ts'
-import type { LocalEvent, LocalJob, LocalResult, Measured } from './job.ts'
-import { measureOn } from './measure.ts'
+import { type LocalEvent, type LocalJob, type LocalResult, type Measured, outputs } from './job.ts'
+import type { Measurement } from './measure.ts'
+import type { Prepared } from './prepare.ts'
 
 /** A run that is opened. */
 export interface Run {
@@ -20,9 +20,10 @@ export interface Run {
   readonly steps: number
   readonly stepper: Stepper
   readonly trainable: TrainableModel
+  readonly saveModel: Prepared['save']
   readonly identity: string
-  readonly heldOut: Dataset | undefined
-  readonly measurement: Session | undefined
+  /** Absent where nothing is held out. */
+  readonly measurement: Measurement | undefined
   /** What losses are multiplied by to be in the run's unit. */
   readonly perNat: number
   /** Examples, of which the steps so far make epochs. */
@@ -47,19 +48,18 @@ export async function makeSteps(
   let savedMs = startedMs
   let savedStep = stepper.age
   const save = async (): Promise<void> => {
-    if (job.checkpoint === undefined || savedStep === stepper.age) return
+    if (job.keep === undefined || savedStep === stepper.age) return
     const { age: step } = stepper
     const checkpoint = { step, loss, seconds: seconds(), tensors: stepper.carried() }
-    const bytes = await saveCheckpoint(job.checkpoint.file, run.identity, checkpoint)
+    const bytes = await saveCheckpoint(join(job.keep.folder, outputs.checkpoint), run.identity, checkpoint)
     savedMs = performance.now()
     savedStep = step
     tell({ kind: 'saved', step, bytes })
   }
-  const measure = async (): Promise<void> => {
-    if (run.heldOut === undefined || run.measurement === undefined) return
+  const measure = async (when: 'onTheWay' | 'atTheEnd'): Promise<void> => {
+    if (run.measurement === undefined) return
     const parameters = parameterTensors(trainable.layout, stepper.parameters())
-    const options = { batch: job.batch, maxExamples: job.measureExamples, signal }
-    const found = await measureOn(run.measurement, parameters, run.heldOut, options)
+    const found = await run.measurement.measure(parameters, when, signal)
     measured = { ...found, loss: found.loss * perNat }
     await logs.append({
       step: stepper.age,
@@ -69,7 +69,7 @@ export async function makeSteps(
     tell({ kind: 'measured', step: stepper.age, ...measured })
   }
   try {
-    if (stepper.age === 0) await measure()
+    if (stepper.age === 0) await measure('onTheWay')
     while (stepper.age < run.steps) {
       signal.throwIfAborted()
       const from = stepper.age
@@ -90,12 +90,12 @@ export async function makeSteps(
       const memoryBytes = process.memoryUsage.rss()
       await logs.append({ step, epoch, loss, ...rates, seconds: seconds() })
       tell({ kind: 'progress', step, loss, ...rates, stepsPerSecond: 1000 / stepMs, memoryBytes })
-      if (step % measureEvery === 0 && step < run.steps) await measure()
-      if (performance.now() - savedMs >= (job.checkpoint?.everyMs ?? 0)) await save()
+      if (step % measureEvery === 0 && step < run.steps) await measure('onTheWay')
+      if (performance.now() - savedMs >= (job.keep?.everyMs ?? 0)) await save()
       await nextTurn()
     }
     await save()
-    await measure()
+    await measure('atTheEnd')
   } catch (error) {
     // What is finished is kept: a run that is called off goes on from here.
     if (signal.aborted) await save()
@@ -104,14 +104,14 @@ export async function makeSteps(
     await logs.close()
   }
   const parameters = stepper.parameters()
-  const model = encodeModel(withParameters(trainable.model, parameters))
-  return { parameters, steps: stepper.age, loss, measured, seconds: seconds(), model }
+  if (job.keep !== undefined) await run.saveModel(job.keep.folder, parameters)
+  return { parameters, steps: stepper.age, loss, measured, seconds: seconds() }
 }
 
-async function openLogs({ logs }: LocalJob, resumeAt: number): Promise<TrainingLog> {
-  if (logs === undefined) return { append: async () => undefined, close: async () => undefined }
-  const csv = await openCsvLog(logs.csv, { resumeAt })
-  const board = await openTensorBoardLog(logs.tensorBoard, { resumeAt })
+async function openLogs({ keep }: LocalJob, resumeAt: number): Promise<TrainingLog> {
+  if (keep === undefined) return { append: async () => undefined, close: async () => undefined }
+  const csv = await openCsvLog(join(keep.folder, outputs.csv), { resumeAt })
+  const board = await openTensorBoardLog(join(keep.folder, outputs.tensorBoard), { resumeAt })
   return {
     append: async (row) => void (await Promise.all([csv.append(row), board.append(row)])),
     close: async () => void (await Promise.allSettled([csv.close(), board.close()])),

@@ -1,21 +1,23 @@
 /** The thread of a run on this machine alone. */
+import { join } from 'node:path'
 import { formatBytes, OwmError } from '../../lib/index.ts'
 import { elementCount, openSession, serveWorker } from '../../onnx/index.ts'
 import type { Dataset } from '../data/dataset.ts'
 import { openDataset } from '../data/source.ts'
-import { buildMeasurement, feedsOf, lossOf, objectiveOf } from '../objective.ts'
+import { feedsOf, lossOf, objectiveOf } from '../objective.ts'
 import { createOptimizer } from '../optimizer.ts'
 import { createStepper } from '../stepper.ts'
 import { buildTrainingStep } from '../training-step.ts'
 import { loadCheckpoint } from './checkpoint.ts'
-import { identityOf, type LocalEvent, type LocalJob, type LocalResult, stepsOf, unitOf } from './job.ts'
-import { modelFor } from './models.ts'
+import { identityOf, type LocalEvent, type LocalJob, type LocalResult, outputs, stepsOf, unitOf } from './job.ts'
+import { openMeasurement } from './measure.ts'
+import { prepare } from './prepare.ts'
 import { makeSteps } from './steps.ts'
 
 serveWorker({
   train: async (job: LocalJob, { signal, emit }) => {
     const result = await train(job, signal, (event) => emit(event))
-    return { value: result, transfer: [result.parameters.buffer as ArrayBuffer, result.model.buffer as ArrayBuffer] }
+    return { value: result, transfer: [result.parameters.buffer as ArrayBuffer] }
   },
 })
 
@@ -23,7 +25,7 @@ async function train(job: LocalJob, signal: AbortSignal, tell: (event: LocalEven
   const { batch, accumulate, threads } = job
   const data = openDataset(job.data, 'training')
   const heldOut = openHeldOut(job)
-  const trainable = modelFor(job.model, data.fields)
+  const { trainable, save } = await prepare(job, data.fields)
   const objective = objectiveOf(data.fields)
   const steps = stepsOf(job, data.length)
   const { unit, perNat } = unitOf(objective, data)
@@ -45,13 +47,10 @@ async function train(job: LocalJob, signal: AbortSignal, tell: (event: LocalEven
   }
   const session = await openSession(step.bytes, { threads })
   const stepper = createStepper({ step, session, dataset: data, optimizer, batch, accumulate, seed: job.seed })
-  const measurement =
-    heldOut === undefined
-      ? undefined
-      : await openSession(buildMeasurement(trainable.model, heldOut.fields, batch), { threads })
+  const measurement = heldOut === undefined ? undefined : await openMeasurement(trainable.model, heldOut, job)
   try {
     const identity = identityOf(job, steps, trainable, data)
-    const before = job.checkpoint && (await loadCheckpoint(job.checkpoint.file, identity))
+    const before = job.keep && (await loadCheckpoint(join(job.keep.folder, outputs.checkpoint), identity))
     if (before === undefined) stepper.setParameters(trainable.initial(job.seed))
     else stepper.restore(before.tensors, before.step)
     tell({
@@ -67,12 +66,22 @@ async function train(job: LocalJob, signal: AbortSignal, tell: (event: LocalEven
       stepBytes: step.stepBytes,
       resumedAt: stepper.age,
     })
-    const run = { job, steps, stepper, trainable, identity, heldOut, measurement, perNat, examples: data.length }
+    const run = {
+      job,
+      steps,
+      stepper,
+      trainable,
+      saveModel: save,
+      identity,
+      heldOut,
+      measurement,
+      perNat,
+      examples: data.length,
+    }
     return await makeSteps({ ...run, before: before ?? { loss: 0, seconds: 0 } }, signal, tell)
   } finally {
     await stepper.release()
     await measurement?.release()
-    heldOut?.close()
   }
 }
 
