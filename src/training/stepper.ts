@@ -68,7 +68,8 @@ export function createStepper(init: {
   const order = createOrder(dataset.length, init.seed)
   const examplesPerStep = batch * accumulate
   const exampleBytes = dataset.fields.reduce((sum, { shape }) => sum + 4 * elementCount(shape), 0)
-  const mostAtOnce = Math.max(1, Math.floor(maxFeedBytes / (exampleBytes * examplesPerStep)))
+  const fittingFeeds = Math.max(1, Math.floor(maxFeedBytes / (exampleBytes * examplesPerStep)))
+  const mostAtOnce = step.steps === 'many' ? fittingFeeds : 1
   let weights: Record<string, RuntimeTensor> = {}
   let state: Record<string, RuntimeTensor> = {}
   let age = 0

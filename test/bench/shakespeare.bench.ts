@@ -32,6 +32,8 @@ export async function run(args: readonly string[]): Promise<Readonly<Record<stri
       accumulate: 1,
       seed: 1,
       threads: 2,
+      provider: 'cpu',
+      precision: 'float32',
       measurements: 4,
       saveSeconds: 0,
       restart: false,

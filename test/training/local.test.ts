@@ -33,6 +33,8 @@ const job = (changes: Partial<LocalJob> = {}): LocalJob => ({
   duration: { steps: 200 },
   seed: 1,
   threads: 1,
+  provider: 'cpu',
+  precision: 'float32',
   measurements: 1,
   measureExamples: 100,
   maxMemoryBytes: 1e9,

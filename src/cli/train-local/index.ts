@@ -39,6 +39,14 @@ export function registerTrainLocal(train: Command): void {
     )
     .option('--seed <number>', 'of the first weights and the order of the data', integer(0), 1)
     .option('--threads <count>', 'of the runtime; up to two give the same bits', integer(1), 2)
+    .addOption(
+      new Option('--provider <name>', 'what computes').choices(['cpu', 'webgpu', 'cuda', 'coreml']).default('cpu'),
+    )
+    .addOption(
+      new Option('--precision <type>', 'float16: mixed, where the provider has it')
+        .choices(['float32', 'float16'])
+        .default('float32'),
+    )
     .option('--measurements <count>', 'how often held-out data are measured on the way', integer(0), 10)
     .option('--save-seconds <seconds>', 'between checkpoints', number({ from: 0 }), 10)
     .option('--json', 'print the result as one JSON object', false)

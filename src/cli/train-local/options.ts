@@ -2,6 +2,7 @@
 
 import { availableMemory } from 'node:process'
 import { fileURLToPath } from 'node:url'
+import type { Precision, ProviderName } from '../../onnx/index.ts'
 import { detectSource, type LocalJob } from '../../training/index.ts'
 import { type FileOptions, type LearningOptions, parseModel, planFor, recipes } from './choices.ts'
 
@@ -20,6 +21,8 @@ export interface LocalOptions extends LearningOptions, FileOptions {
   readonly loraTargets?: readonly string[]
   readonly seed: number
   readonly threads: number
+  readonly provider: ProviderName
+  readonly precision: Precision
   readonly measurements: number
   readonly saveSeconds: number
   readonly json: boolean
@@ -48,6 +51,8 @@ export function jobFor(options: LocalOptions): LocalJob {
     duration: steps !== undefined ? { steps } : epochs !== undefined ? { epochs } : recipe.duration,
     seed: options.seed,
     threads: options.threads,
+    provider: options.provider,
+    precision: options.precision,
     measurements: options.measurements,
     measureExamples,
     ...(lora === undefined ? {} : { lora: { rank: lora, ...(loraTargets && { targets: loraTargets }) } }),

@@ -1,6 +1,6 @@
 /** What a run on this machine alone is: the model, the data, and how it learns. */
 import { blake3Of, toHex } from '../../lib/index.ts'
-import { encodeModel, withoutLargeConstants } from '../../onnx/index.ts'
+import { encodeModel, type Precision, type ProviderName, withoutLargeConstants } from '../../onnx/index.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { DataSource, OpenDataset } from '../data/source.ts'
 import type { TrainableModel } from '../define-model.ts'
@@ -21,6 +21,8 @@ export interface LocalJob {
   readonly seed: number
   /** One or two give the same bits; from three on they differ. */
   readonly threads: number
+  readonly provider: ProviderName
+  readonly precision: Precision
   /** How often the held-out examples are measured within the run, beside its beginning and end, and how many of them. */
   readonly measurements: number
   readonly measureExamples: number
@@ -109,8 +111,8 @@ export function stepsOf({ duration, batch, accumulate }: LocalJob, examples: num
 
 /** What decides every bit of a run, but for the machine: a checkpoint can be gone on from where this is the same. */
 export function identityOf(job: LocalJob, steps: number, { model }: TrainableModel, data: Dataset): string {
-  const { optimizer, batch, accumulate, seed } = job
-  const rest = JSON.stringify([optimizer, batch, accumulate, steps, seed, data.fingerprint])
+  const { optimizer, batch, accumulate, seed, provider, precision } = job
+  const rest = JSON.stringify([optimizer, batch, accumulate, steps, seed, provider, precision, data.fingerprint])
   const { graph, constants } = withoutLargeConstants(model.graph)
   const parts = [encodeModel({ ...model, graph }), ...constants.map(({ tensor }) => tensor.data), Buffer.from(rest)]
   return toHex(blake3Of(Buffer.concat(parts.map(blake3Of))))

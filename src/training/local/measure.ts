@@ -21,11 +21,11 @@ export interface Measurement {
 export async function openMeasurement(
   model: Model,
   dataset: Dataset,
-  { batch, threads, measureExamples }: Pick<LocalJob, 'batch' | 'threads' | 'measureExamples'>,
+  { batch, threads, provider, measureExamples }: LocalJob,
 ): Promise<Measurement> {
   const { fields } = dataset
   const { bytes, constants } = buildMeasurement(model, fields, batch)
-  const session = await openSession(bytes, { threads })
+  const session = await openSession(bytes, { threads, provider })
   const fixed = constantFeeds(constants)
   // Windows overlap: of a text, those are measured that lie side by side, or as many of them, spread over the whole.
   const window = fields.find(({ name }) => name === 'windows')

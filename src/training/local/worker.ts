@@ -22,7 +22,7 @@ serveWorker({
 })
 
 async function train(job: LocalJob, signal: AbortSignal, tell: (event: LocalEvent) => void): Promise<LocalResult> {
-  const { batch, accumulate, threads } = job
+  const { batch, accumulate, threads, provider, precision } = job
   const data = openDataset(job.data, 'training')
   const heldOut = openHeldOut(job)
   const { trainable, save } = await prepare(job, data.fields)
@@ -36,6 +36,8 @@ async function train(job: LocalJob, signal: AbortSignal, tell: (event: LocalEven
     loss: lossOf(trainable.model, objective),
     optimizer,
     accumulate,
+    provider,
+    precision,
   })
   const carriedBytes = step.carried.reduce((sum, { shape }) => sum + 4 * elementCount(shape), 0)
   // What is carried is held by the runtime and, while results are copied out, here.
@@ -45,7 +47,7 @@ async function train(job: LocalJob, signal: AbortSignal, tell: (event: LocalEven
     const message = `A step needs about ${needed} of memory, and ${limit} may be used; a smaller batch (with --accumulate for the same steps), context or model needs less.`
     throw new OwmError('out_of_memory', message, { neededBytes, maxMemoryBytes: job.maxMemoryBytes })
   }
-  const session = await openSession(step.bytes, { threads })
+  const session = await openSession(step.bytes, { threads, provider })
   const stepper = createStepper({ step, session, dataset: data, optimizer, batch, accumulate, seed: job.seed })
   const measurement = heldOut === undefined ? undefined : await openMeasurement(trainable.model, heldOut, job)
   try {
