@@ -12,7 +12,7 @@ import {
   providers,
   type Value,
 } from '../onnx/index.ts'
-import { gatherByProduct, maxPoolByMask } from './rules/device.ts'
+import { gatherByProduct, maxOneHotRows, maxPoolByMask } from './rules/device.ts'
 import { rules as standardRules } from './rules/index.ts'
 import type { Rule, RuleTable } from './rules/rule.ts'
 
@@ -32,8 +32,11 @@ const standardGather = (standardRules.Gather as readonly Rule[])[0]!
 const deviceRules: RuleTable = {
   ...standardRules,
   MaxPool: [maxPoolByMask],
-  Gather: [gatherByProduct(standardGather)],
+  Gather: [gatherByProduct(standardGather, maxOneHotRows)],
 }
+/** A table of letters is quicker by a product; with more rows than this, the CPU is quicker at adding them one by one. */
+const maxLetters = 128
+const cpuRules: RuleTable = { ...standardRules, Gather: [gatherByProduct(standardGather, maxLetters)] }
 
 /** Of the operators with which training steps are made, these fail or go to the CPU on WebGPU (onnxruntime 1.30). */
 const webgpu: Lowering['operators'] = {
@@ -54,7 +57,7 @@ const webgpu: Lowering['operators'] = {
 }
 
 export const lowerings: Readonly<Record<ProviderName, Lowering>> = {
-  cpu: { operators: {}, rules: standardRules },
+  cpu: { operators: {}, rules: cpuRules },
   webgpu: { operators: webgpu, rules: deviceRules },
   cuda: { operators: {}, rules: deviceRules },
   coreml: { operators: {}, rules: standardRules },

@@ -84,9 +84,11 @@ function attention(
   const spread = (value: Value): Value => (shared === 1 ? value : g.op('Unsqueeze', [value, g.integers([2])]))
   const scale = g.scalar('float32', 1 / Math.sqrt(each))
   const query = g.op('Mul', [turn(project('query', shared === 1 ? [heads] : [keyHeads, shared])), scale])
-  const key = g.op('Transpose', [turn(project('key', [keyHeads]))], { perm: [0, 1, 3, 2] })
+  const key = turn(project('key', [keyHeads]))
   const value = project('value', [keyHeads])
-  const scores = g.op('Add', [g.op('MatMul', [query, spread(key)]), mask])
+  const exchanged = shared === 1 ? [0, 1, 3, 2] : [0, 1, 2, 4, 3]
+  const columns = g.op('Transpose', [spread(key)], { perm: exchanged })
+  const scores = g.op('Add', [g.op('MatMul', [query, columns]), mask])
   const mixed = g.op('MatMul', [g.op('Softmax', [scores], { axis: -1 }), spread(value)])
   const together = g.op('Transpose', [mixed], { perm: shared === 1 ? [0, 2, 1, 3] : [0, 3, 1, 2, 4] })
   const rows = g.op('Reshape', [together, g.integers([-1, width])])

@@ -7,7 +7,7 @@ import { maxPoolRule, sideBySide } from './pooling.ts'
 import { attribute, fromFront, input, type Rule, type RuleContext, reshape, shapeOf, size } from './rule.ts'
 
 /** Up to so many rows of a table, indices become a matrix of zeros and ones; of more, that matrix would be most of the work. */
-const maxOneHotRows = 4096
+export const maxOneHotRows = 4096
 
 /** Below any number, and finite: a place outside is multiplied by the zeros of a kernel. */
 const lowest: Readonly<Partial<Record<Value['type'], number>>> = { float16: -65504, float32: -3e38, float64: -1e300 }
@@ -64,14 +64,14 @@ export const maxPoolByMask: Rule = (c) => {
 
 /** A product of ones at the indices with the gradient's rows; for large tables, the rule that is given. */
 export const gatherByProduct =
-  (otherwise: Rule): Rule =>
+  (otherwise: Rule, maxRows: number): Rule =>
   (c) => {
     const { g, dy } = c
     const [table, indices] = [input(c, 0), input(c, 1)]
     const shape = shapeOf(table)
     const axis = fromFront(attribute(c, 'axis', 0), shape.length)
     const rows = shape[axis]!
-    if (axis !== 0 || rows > maxOneHotRows) return otherwise(c)
+    if (axis !== 0 || rows > maxRows) return otherwise(c)
     const [count, width] = [size(indices), size(table) / rows]
     return reshape(g, g.op('Gemm', [oneHot(c, indices, rows), reshape(g, dy, [count, width])], { transA: 1 }), shape)
   }

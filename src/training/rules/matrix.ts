@@ -60,10 +60,12 @@ function product(
   }
 }
 
-/** The last two axes exchanged. */
+/** The last two axes exchanged. What the model itself has exchanged is taken as it was before. */
 function transposed(g: GraphBuilder, value: Value): Value {
   const rank = value.shape.length
   const perm = value.shape.map((_, axis) => (axis < rank - 2 ? axis : 2 * rank - 3 - axis))
+  const made = g.steps.find(({ outputs }) => outputs[0]?.name === value.name)
+  if (made?.op === 'Transpose' && String(made.attributes['perm']) === String(perm)) return made.inputs[0]!
   return g.op('Transpose', [value], { perm })
 }
 

@@ -40,8 +40,8 @@ export const reductions: RuleTable = {
   // y (dy - sum(dy y))
   Softmax: [
     (c) => {
-      const weighted = c.g.op('Mul', [c.dy, output(c)])
-      return c.g.op('Sub', [weighted, c.g.op('Mul', [output(c), sumAlong(c, weighted)])])
+      const mean = sumAlong(c, c.g.op('Mul', [c.dy, output(c)]))
+      return c.g.op('Mul', [output(c), c.g.op('Sub', [c.dy, mean])])
     },
   ],
   // dy - softmax(x) sum(dy)
