@@ -31,8 +31,8 @@ export const dataSourceSchema = z.discriminatedUnion('kind', [
   /** Text below folders, by extension, or in files that are named. */
   z.strictObject({
     kind: z.literal('text'),
-    roots: z.array(path).min(1).max(1024),
-    extensions: z.array(z.string().max(64)).max(256).default([]),
+    roots: z.array(path).min(1).max(1024).readonly(),
+    extensions: z.array(z.string().max(64)).max(256).readonly().default([]),
     maxBytes: z.int().min(1).max(maxTextBytes).default(maxTextBytes),
     heldOutShare,
     /** In place of the share: the last part of the text, 0 to 1, as published figures on Tiny Shakespeare hold out 0.1. */
@@ -47,7 +47,7 @@ export const dataSourceSchema = z.discriminatedUnion('kind', [
     /** A column's name, or its number from 0 where there is no header. */
     target: name,
     /** Those to learn from; all but the target when absent. */
-    columns: z.array(name).min(1).max(4096).optional(),
+    columns: z.array(name).min(1).max(4096).readonly().optional(),
     delimiter: z.enum([',', ';', '\t', '|']).default(','),
     header: z.boolean().default(true),
     /** As many inputs as a column has categories, or one, their number in order. */

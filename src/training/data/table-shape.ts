@@ -55,10 +55,10 @@ export function jsonlContent(
   return { kind: 'examples', inputs, target: label, ...(flat === undefined ? {} : { flat }) }
 }
 
-/** Whether the first line is a JSON object. */
+/** Whether the first line is a JSON object from which something can be learned. */
 export function isJsonLines(file: string): boolean {
   try {
-    firstObject(file)
+    jsonlContent(file, {})
     return true
   } catch {
     return false

@@ -21,18 +21,15 @@ export function windowsOfText(
 ): OpenDataset {
   const tokenizer = file === undefined ? undefined : readTokenizer(file)
   const tokens = tokenizer === undefined ? bytes : tokensOf(bytes, tokenizer)
-  const unit = tokenizer === undefined ? 'byte' : 'token'
-  if (tokens.length <= context) {
-    throw noData(`${what}: ${plural(tokens.length, unit)} do not fill a window of ${context + 1}.`)
-  }
   const about = tokenizer === undefined ? what : `${what}, ${plural(tokens.length, 'token')} of ${tokenizer.vocabulary}`
+  if (tokens.length <= context) throw noData(`${about}: too little for a window of ${context + 1}.`)
   return {
     ...windowsOf(tokens, context, about, tokenizer?.vocabulary),
     text: { bytes: bytes.length, tokens: tokens.length, ...(tokenizer === undefined ? { content: bytes } : {}) },
   }
 }
 
-/** Piece by piece, each ending with a line, so that no word is cut. */
+/** Piece by piece, each ending with a line: no word is cut, at most a run of empty lines. */
 function tokensOf(bytes: Uint8Array, tokenizer: Tokenizer): Tokens {
   const pieces: Int32Array[] = []
   for (let from = 0; from < bytes.length; ) {
