@@ -18,6 +18,7 @@ import {
 } from '../../src/onnx/index.ts'
 import { appendGradients } from '../../src/training/autodiff.ts'
 import { defineModel, type TrainableModel } from '../../src/training/define-model.ts'
+import { exportTrained, importModel } from '../../src/training/imported.ts'
 import { normal } from '../../src/training/initialisers.ts'
 import { type AdaptedModel, withAdapters } from '../../src/training/lora/adapt.ts'
 import { decodeAdapters, encodeAdapters, readAdapterMetadata } from '../../src/training/lora/adapter-file.ts'
@@ -31,6 +32,8 @@ import { buildTrainingStep, type Feed } from '../../src/training/training-step.t
 import { suite } from '../suite.ts'
 
 const test = suite('LoRA')
+
+const inBlock = ['attention.qkv', 'attention.out', 'up', 'down']
 
 const drawn = (random: Random, length: number): Float32Array =>
   Float32Array.from({ length }, () => random.unit() * 2 - 1)
@@ -143,9 +146,10 @@ test('by default attention and MLP are adapted, embeddings and the head are not;
     codeOf(() => withAdapters(gpt, weights, { rank: 4, targets: ['*.query.weight', 'nothing.*'] })),
     'no_targets',
   )
-  assert.is(
-    codeOf(() => withAdapters(mlp([4, 2]), mlp([4, 2]).initial(1), { rank: 1 })),
-    'no_targets',
+  const headAlone = withAdapters(mlp([4, 2]), mlp([4, 2]).initial(1), { rank: 1 })
+  assert.equal(
+    headAlone.adapters.map(({ parameter }) => parameter),
+    ['0.weight'],
   )
   assert.is(
     codeOf(() => withAdapters(gpt, weights, { rank: 0 })),
@@ -355,6 +359,56 @@ test('large frozen weights are fed, not built in, and a shifted task is learned 
   // Biases and the head are small enough to be inside.
   assert.equal(second.constants, ['step.0.weight', 'step.1.weight'])
 })
+
+for (const [file, targets, expected] of [
+  ['cnn-dynamo-18', undefined, ['head.weight']],
+  ['cnn-script-13', ['head.*'], ['head.weight']],
+  ['gpt-dynamo-18', undefined, [0, 1].flatMap((at) => inBlock.map((name) => `blocks.${at}.${name}.weight`))],
+  [
+    'gpt-dynamo-20',
+    ['*.attention.*'],
+    [0, 1].flatMap((at) => inBlock.slice(0, 2).map((name) => `blocks.${at}.${name}.weight`)),
+  ],
+] as const) {
+  test(`${file}, as PyTorch exported it, learns with adapters ${targets ?? 'by default'}`, async () => {
+    const base = importModel(readFileSync(new URL(`vectors/exported/${file}.onnx`, import.meta.url)))
+    const weights = base.initial(0)
+    const kept = weights.slice()
+    const adapted = withAdapters(base, weights, { rank: 3, alpha: 6, ...(targets === undefined ? {} : { targets }) })
+    assert.equal(
+      adapted.adapters.map(({ parameter }) => parameter),
+      expected,
+    )
+    const random = createRandom(2)
+    const image = file.startsWith('cnn')
+    const input: Feed = image
+      ? { name: 'inputs', type: 'float32', shape: [3, 1, 9, 9] }
+      : { name: 'tokens', type: 'int32', shape: [2, 6] }
+    const labelled = image ? [3] : input.shape
+    const classes = (shape: readonly number[], count: number): Int32Array =>
+      Int32Array.from({ length: elementCount(shape) }, () => random.below(count))
+    const data = image ? drawn(random, elementCount(input.shape)) : classes(input.shape, 11)
+    const feed = { [input.name]: { type: image ? 'float32' : 'int32', shape: input.shape, data } as const }
+    const before = await outputsOf(withParameters(base.model, weights), feed)
+    close(await outputsOf(withParameters(adapted.model, adapted.initial(1)), feed), before, 1e-6, 'at first')
+
+    const { parameters, losses } = await train(adapted, adapted.initial(1), {
+      plan: { kind: 'adamw', learningRate: 0.02 },
+      feeds: [input, { name: 'targets', type: 'int32', shape: labelled }],
+      batches: [{ [input.name]: data, targets: classes(labelled, 4) }],
+      steps: 60,
+      chunk: 10,
+    })
+    assert.ok(losses.at(-1)! < losses[0]! * 0.97, `${losses}`)
+    assert.equal(weights, kept)
+    const apart = await outputsOf(withParameters(adapted.model, parameters), feed)
+    const merged = mergeAdapters(adapted, parameters)
+    close(await outputsOf(withParameters(base.model, merged), feed), apart, 1e-5, 'merged')
+    // And back to a file for whatever runs PyTorch's own.
+    const again = importModel(exportTrained(base, merged))
+    assert.equal(again.initial(0), merged)
+  })
+}
 
 test('merging computes the same; unmerging gives each weight back to a unit in the last place', async () => {
   const weights = gpt.initial(1)

@@ -7,8 +7,8 @@ import { z } from 'zod'
 import { blake3Of, OwmError, toHex } from '../../lib/index.ts'
 import { splitParameters } from '../../onnx/index.ts'
 import { decodeTensors, encodeTensors } from '../safetensors.ts'
+import { transposed } from '../tied-weights.ts'
 import type { AdaptedModel } from './adapt.ts'
-import { transpose } from './merge.ts'
 
 export interface AdapterFileMetadata {
   readonly rank: number
@@ -59,7 +59,7 @@ export function encodeAdapters(model: AdaptedModel, adapters: Float32Array): Uin
   }
   const tensors = splitParameters(model.layout, adapters).map(({ name, shape, values }) => {
     const [rows, columns] = shape as [number, number]
-    return { name, shape: [columns, rows], data: transpose(values, rows, columns) }
+    return { name, shape: [columns, rows], data: transposed(values, rows, columns) }
   })
   return encodeTensors({ tensors, metadata })
 }
@@ -103,7 +103,7 @@ export function decodeAdapters(file: Uint8Array, model: AdaptedModel): Float32Ar
     if (tensor.shape.join() !== `${columns},${rows}`) {
       throw unlike(`${name} of shape [${tensor.shape.join(', ')}], where it has [${columns}, ${rows}]`)
     }
-    values.set(transpose(tensor.data, columns, rows))
+    values.set(transposed(tensor.data, columns, rows))
   }
   const [extra] = tensors.keys()
   if (extra !== undefined) throw unlike(`it has ${extra}, which the model has not`)

@@ -1,6 +1,7 @@
 /** Adapters as part of the weights, for inference at the base's cost. */
 import { OwmError } from '../../lib/index.ts'
 import { splitParameters } from '../../onnx/index.ts'
+import { transposed } from '../tied-weights.ts'
 import type { AdaptedModel } from './adapt.ts'
 
 /**
@@ -37,7 +38,7 @@ function addAdapters(model: AdaptedModel, adapters: Float32Array, weights: Float
       throw new OwmError('wrong_length', `The model has no ${parameter}.`, { name: parameter })
     }
     const scale = (sign * alpha) / rank
-    if (outputsFirst) addProduct(weight, transpose(b, rank, outputs), transpose(a, inputs, rank), rank, scale)
+    if (outputsFirst) addProduct(weight, transposed(b, rank, outputs), transposed(a, inputs, rank), rank, scale)
     else addProduct(weight, a, b, rank, scale)
   }
 }
@@ -54,13 +55,4 @@ function addProduct(into: Float32Array, left: Float32Array, right: Float32Array,
     }
     for (let column = 0; column < columns; column++) into[row * columns + column]! += sums[column]!
   }
-}
-
-/** [rows, columns] -> [columns, rows] */
-export function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
-  const turned = new Float32Array(values.length)
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) turned[column * rows + row] = values[row * columns + column]!
-  }
-  return turned
 }

@@ -4,7 +4,8 @@ import { type Graph, matchesAny, type Node, type WeightedProduct } from '../../o
 
 /**
  * The products to adapt: of weights that a pattern names, or, without patterns, all but those that make the model's
- * outputs (the head) and those whose weight is a table as well (an embedding that is also the head).
+ * outputs (the head) and those whose weight is a table as well (an embedding that is also the head); or these where
+ * there are no others.
  *
  * @throws OwmError `no_targets`
  */
@@ -19,12 +20,12 @@ export function chooseTargets(
     const message = `No product with a weight named ${unused}; there is ${names.join(', ') || 'none at all'}.`
     throw new OwmError('no_targets', message, { pattern: unused })
   }
-  const left = patterns === undefined ? leftByDefault(graph, products) : undefined
-  const chosen = products.filter(({ weight }) => (left ? !left.has(weight) : matchesAny(patterns!, weight)))
-  if (chosen.length === 0) {
-    throw new OwmError('no_targets', `No product but the head has a weight; name targets: ${names.join(', ')}.`)
-  }
-  return chosen
+  if (products.length === 0) throw new OwmError('no_targets', 'No product of this model has a weight to adapt.')
+  if (patterns !== undefined) return products.filter(({ weight }) => matchesAny(patterns, weight))
+  const left = leftByDefault(graph, products)
+  const inner = products.filter(({ weight }) => !left.has(weight))
+  // Of a model whose only product is its head, such as a small CNN, that.
+  return inner.length > 0 ? inner : [...products]
 }
 
 function leftByDefault(graph: Graph, products: readonly WeightedProduct[]): Set<string> {
