@@ -21,8 +21,8 @@ export interface ModelFile {
 const maxWeights = 1 << 28
 /** Tensors of a file that is too large for protobuf go beside it; well below its 2 GiB. */
 const externalFrom = 1.5 * 2 ** 30
-/** Beside the file go tensors from this size on, at places that a runtime can map. */
-const minExternalBytes = 1024
+/** Tensors go beside the file from this size on, to places that a runtime can map; axes and shapes stay. */
+const minExternalBytes = 256
 const alignmentBytes = 4096
 
 /** @throws OwmError `oversized`, `malformed_model`, `unsupported_model`; external tensors need `readModelFile` */

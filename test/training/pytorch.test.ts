@@ -8,7 +8,6 @@ import {
   elementCount,
   encodeModel,
   openSession,
-  type Random,
   type RuntimeTensor,
   splitParameters,
 } from '../../src/onnx/index.ts'
@@ -21,6 +20,7 @@ import { transformer } from '../../src/training/models/transformer.ts'
 import { createOptimizer, type OptimizerPlan } from '../../src/training/optimizer.ts'
 import { buildTrainingStep, type Feed } from '../../src/training/training-step.ts'
 import { suite } from '../suite.ts'
+import { close, integers, stacked, tensor } from './recorded.ts'
 
 const test = suite('beside PyTorch')
 
@@ -51,26 +51,6 @@ const models: Readonly<Record<Vector['model'], (config: never) => TrainableModel
 const tolerance = 2e-5
 const toleranceAfterTraining = 5e-4
 
-function close(actual: ArrayLike<number>, expected: ArrayLike<number>, relative: number, what: string): void {
-  assert.is(actual.length, expected.length)
-  const largest = Math.max(...Array.from(expected, Math.abs))
-  for (let i = 0; i < expected.length; i++) {
-    const error = Math.abs(actual[i]! - expected[i]!)
-    assert.ok(error <= relative * Math.max(largest, 1e-3), `${what}[${i}]: ${actual[i]}, not ${expected[i]}`)
-  }
-}
-
-const tensor = (random: Random, shape: readonly number[]): RuntimeTensor => ({
-  type: 'float32',
-  shape,
-  data: Float32Array.from({ length: elementCount(shape) }, () => random.unit() * 2 - 1),
-})
-const integers = (random: Random, shape: readonly number[], limit: number): RuntimeTensor => ({
-  type: 'int32',
-  shape,
-  data: Int32Array.from({ length: elementCount(shape) }, () => Math.floor(random.unit() * limit)),
-})
-
 function load(file: string) {
   const vector = JSON.parse(readFileSync(file, 'utf8')) as Vector
   const trainable = models[vector.model](vector.config)
@@ -98,21 +78,7 @@ function load(file: string) {
   return { vector, trainable, feeds, batches, parameters }
 }
 
-/** Feeds of K steps: the batches in turn, one after the other in one tensor. */
-function stacked(feeds: readonly Feed[], batches: readonly Record<string, RuntimeTensor>[], steps: number) {
-  return Object.fromEntries(
-    feeds.map(({ name, type, shape }) => {
-      const size = elementCount(shape)
-      const data = type === 'int32' ? new Int32Array(steps * size) : new Float32Array(steps * size)
-      for (let step = 0; step < steps; step++) {
-        data.set(batches[step % batches.length]![name]!.data as Float32Array, step * size)
-      }
-      return [name, { type, shape: [steps, ...shape], data } as RuntimeTensor]
-    }),
-  )
-}
-
-for (const file of globSync('test/training/vectors/*.json').sort()) {
+for (const file of globSync('test/training/vectors/{2nn,cnn,gpt,llama,lstm}.json').sort()) {
   const title = basename(file, '.json')
 
   test(`${title}: values and gradients`, async () => {

@@ -68,9 +68,12 @@ export const elementwise = {
     const divided = (x: Dimension, y: Dimension) => quotient(x, y) ?? (type.startsWith('int') ? whole(x, y) : undefined)
     return [{ type, shape, known: eachKnown([a, b], shape, (x, y) => finite(divided(x, y))) }]
   }),
-  Mod: operator({ fmod: 'int' }, (inputs) => {
+  /** With the sign of the divisor; with `fmod`, of the dividend. */
+  Mod: operator({ fmod: 'int' }, (inputs, { fmod = 0 }) => {
     const [a, b] = [need(inputs, 0), need(inputs, 1)]
-    return [{ type: sameTypes([a, b]), shape: broadcast(a.shape, b.shape) }]
+    const shape = broadcast(a.shape, b.shape)
+    const rest = ofNumbers((x, y) => (fmod === 1 ? x % y : ((x % y) + y) % y))
+    return [{ type: sameTypes([a, b]), shape, known: eachKnown([a, b], shape, (x, y) => finite(rest(x, y))) }]
   }),
   Pow: binary(),
   Max: binary(ofNumbers(Math.max)),
