@@ -94,6 +94,33 @@ const uses: Record<string, (g: GraphBuilder, v: Record<'a' | 'b' | 'row' | 'ids'
     const [values, indices] = g.ops('MaxPool', [a], { kernel_shape: [2], strides: [2] }, 2)
     return g.op('MaxUnpool', [values!, indices!, g.integers([2, 3, 4])], { kernel_shape: [2], strides: [2] })
   },
+  rounding: (g, { a }) =>
+    (['Floor', 'Ceil', 'Round', 'Tan', 'Atan', 'Softsign', 'HardSwish', 'Mish'] as const).reduce(
+      (x, op) => g.op(op, [g.op('Add', [a, x])]),
+      a,
+    ),
+  bends: (g, { a, row }) =>
+    (['Celu', 'ThresholdedRelu', 'Selu', 'HardSigmoid'] as const).reduce(
+      (x, op) => g.op(op, [x]),
+      g.op('PRelu', [a, row]),
+    ),
+  truths: (g, { a, row }) => {
+    const up = g.op('Greater', [a, row])
+    const odd = g.op('Or', [g.op('IsNaN', [a]), g.op('IsInf', [a])])
+    return g.cast(g.op('And', [g.op('Xor', [up, odd]), g.op('Not', [odd])]), 'float32')
+  },
+  tile: (g, { a }) => g.op('Tile', [a, g.integers([2, 1, 3])]),
+  triangle: (g, { a }) => g.op('Trilu', [a, g.scalar('int64', 1)], { upper: 0 }),
+  cumulative: (g, { a }) => g.op('CumSum', [a, g.scalar('int64', -2)]),
+  largest: (g, { a }) => g.cast(g.op('ArgMax', [a], { axis: 1, keepdims: 0 }), 'float32'),
+  size: (g, { a }) => g.cast(g.op('Size', [a]), 'float32'),
+  logarithms: (g, { a }) =>
+    g.op('ReduceLogSum', [g.op('ReduceLogSumExp', [a, g.integers([0])]), g.integers([1])], { keepdims: 0 }),
+  moreSums: (g, { a }) => g.op('ReduceL1', [g.op('ReduceProd', [a, g.integers([-1])]), g.integers([0])]),
+  channels: (g, { a }) => {
+    const three = (values: number[]): Value => g.constant('float32', [3], values)
+    return g.op('BatchNormalization', [a, three([1, 2, 3]), three([0, 1, 0]), three([0, 0, 1]), three([1, 2, 3])])
+  },
   scatter: (g, { b, ids }) => {
     const updates = g.op('Expand', [g.scalar('float32', 1), g.integers([2, 3])])
     return g.op('ScatterElements', [b, ids, updates], { axis: 0, reduction: 'add' })

@@ -1,7 +1,18 @@
 /** Every gradient rule against central differences in float64. */
 import * as assert from 'uvu/assert'
 import type { OwmError } from '../../src/lib/index.ts'
-import { createGraphBuilder, createRandom, type GraphBuilder, type Value } from '../../src/onnx/index.ts'
+import { conversions } from '../../src/onnx/import/conversion.ts'
+import {
+  type Attribute,
+  createGraphBuilder,
+  createRandom,
+  elementCount,
+  encodeModel,
+  type GraphBuilder,
+  openSession,
+  staticShape,
+  type Value,
+} from '../../src/onnx/index.ts'
 import { appendGradients } from '../../src/training/autodiff.ts'
 import { lowerings } from '../../src/training/lowering.ts'
 import { rules } from '../../src/training/rules/index.ts'
@@ -303,7 +314,71 @@ const checks: Record<string, Check> = {
   },
 }
 
-for (const [title, check] of Object.entries(checks)) {
+/** Operators that are made of others when a file is imported: their gradients are those of the parts. */
+const made = (
+  op: string,
+  inputs: (Value | undefined)[],
+  attributes: Record<string, Attribute>,
+  g: GraphBuilder,
+): Value => {
+  const node = { op, name: op, inputs: [], outputs: [''], attributes }
+  return conversions[op]!({ g, node, version: 20, inputs })[0]!
+}
+const composed: Record<string, Check> = {
+  'a GRU of three steps': {
+    shapes: [
+      [3, 2, 2],
+      [1, 6, 2],
+      [1, 6, 2],
+      [1, 12],
+      [1, 2, 2],
+    ],
+    use: (g, x, w, r, b, h) =>
+      made('GRU', [x, w, r, b, undefined, h], { linear_before_reset: { kind: 'int', value: 1 } }, g),
+  },
+  'an LSTM of three steps in both directions': {
+    shapes: [
+      [3, 1, 2],
+      [2, 8, 2],
+      [2, 8, 2],
+      [2, 16],
+      [2, 1, 2],
+      [2, 1, 2],
+    ],
+    use: (g, x, w, r, b, h, c) =>
+      made('LSTM', [x, w, r, b, undefined, h, c], { direction: { kind: 'string', value: 'bidirectional' } }, g),
+  },
+  'a batch norm over its own batch': {
+    shapes: [[3, 2, 2], [2], [2]],
+    use: (g, x, scale, bias) => {
+      const running = g.constant('float64', [2], [0, 0])
+      return made(
+        'BatchNormalization',
+        [x, scale, bias, running, running],
+        { training_mode: { kind: 'int', value: 1 } },
+        g,
+      )
+    },
+  },
+  'a group norm': {
+    shapes: [[2, 4, 2], [4], [4]],
+    use: (g, x, scale, bias) => {
+      const attributes = { num_groups: { kind: 'int', value: 2 }, epsilon: { kind: 'float', value: 0.1 } } as const
+      const node = { op: 'GroupNormalization', name: 'norm', inputs: [], outputs: [''], attributes }
+      return conversions['GroupNormalization']!({ g, node, version: 21, inputs: [x, scale, bias] })[0]!
+    },
+  },
+  'an Einstein sum of three': {
+    shapes: [
+      [2, 3],
+      [3, 2, 2],
+      [2, 2],
+    ],
+    use: (g, ...inputs) => made('Einsum', inputs, { equation: { kind: 'string', value: 'ij,jkl,lm->mki' } }, g),
+  },
+}
+
+for (const [title, check] of Object.entries({ ...checks, ...composed })) {
   test(title, () => checkGradients(check, createRandom(title.length)))
 }
 
@@ -325,6 +400,41 @@ test('no rule is without a check', () => {
     Object.keys(rules).filter((op) => !checked.has(op)),
     [],
   )
+})
+
+test('the gradient of an average takes what the average gave: pads and windows that hang over', async () => {
+  const random = createRandom(9)
+  for (const ceil_mode of [0, 1]) {
+    for (const count_include_pad of [0, 1]) {
+      for (const pads of [
+        [0, 0, 0, 0],
+        [1, 0, 1, 1],
+      ]) {
+        const g = createGraphBuilder('average')
+        const x = g.input('x', 'float32', [1, 2, 6, 7])
+        const attributes = { kernel_shape: [3, 2], strides: [2, 2], pads, ceil_mode, count_include_pad }
+        const y = g.op('AveragePool', [x], attributes)
+        const dy = g.input('dy', 'float32', y.shape)
+        const [dx] = appendGradients(g, { value: y, gradient: dy }, [x])
+        g.output('y', y)
+        g.output('dx', dx!)
+        const draw = (shape: readonly number[]) => {
+          const data = Float32Array.from({ length: elementCount(shape) }, () => random.unit() - 0.5)
+          return { type: 'float32', shape, data } as const
+        }
+        const feeds = { x: draw([1, 2, 6, 7]), dy: draw(staticShape(y.shape)) }
+        const session = await openSession(encodeModel(g.model()), { threads: 1 })
+        const results = await session.run(feeds)
+        await session.release()
+        const dot = (a: ArrayLike<unknown>, b: Float32Array): number =>
+          b.reduce((sum, value, i) => sum + value * Number(a[i]), 0)
+        // An average is linear: <y(x), dy> = <x, dx(dy)>.
+        const [there, back] = [dot(results['y']!.data, feeds.dy.data), dot(results['dx']!.data, feeds.x.data)]
+        const how = JSON.stringify(attributes)
+        assert.ok(Math.abs(there - back) < 1e-5, `${how}: ${there}, and ${back}`)
+      }
+    }
+  }
 })
 
 test('an operator without a rule is named, with its node', () => {
