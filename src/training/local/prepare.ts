@@ -1,12 +1,12 @@
 /** The model that a run trains, and the files that come of it. */
 import { join } from 'node:path'
-import { writeFileAtomic } from '../../lib/index.ts'
+import { OwmError, writeFileAtomic } from '../../lib/index.ts'
 import { encodeModel, readModelFile, withParameters } from '../../onnx/index.ts'
 import type { Field } from '../data/dataset.ts'
 import type { TrainableModel } from '../define-model.ts'
 import { importModel, saveTrained } from '../imported.ts'
 import { withAdapters } from '../lora/adapt.ts'
-import { encodeAdapters } from '../lora/adapter-file.ts'
+import { encodeAdapters, weightsHash } from '../lora/adapter-file.ts'
 import { mergeAdapters } from '../lora/merge.ts'
 import { type LocalJob, outputs } from './job.ts'
 import { modelFor } from './models.ts'
@@ -19,13 +19,19 @@ export interface Prepared {
 
 /** @throws OwmError as `modelFor`, `importModel`, `withAdapters` and `readModelFile` */
 export async function prepare({ model, lora, seed }: LocalJob, fields: readonly Field[]): Promise<Prepared> {
-  const base = model.kind === 'file' ? await fromFile(model) : plain(modelFor(model, fields))
-  if (lora === undefined) return base
-  const adapted = withAdapters(base.trainable, base.trainable.initial(seed), lora)
+  const open = async (): Promise<Prepared> => (model.kind === 'file' ? fromFile(model) : plain(modelFor(model, fields)))
+  const { trainable, save } = await open()
+  if (lora === undefined) return { trainable, save }
+  const adapted = withAdapters(trainable, trainable.initial(seed), lora)
   return {
     trainable: adapted,
     save: async (folder, adapters) => {
       await writeFileAtomic(join(folder, outputs.adapters), encodeAdapters(adapted, adapters))
+      // The base's file is opened again, rather than held beside its weights for as long as the run takes.
+      const base = await open()
+      if (weightsHash(base.trainable.initial(seed)) !== weightsHash(adapted.weights)) {
+        throw new OwmError('wrong_base', 'The model file has changed since the run began; its adapters alone are kept.')
+      }
       await base.save(folder, mergeAdapters(adapted, adapters))
     },
   }

@@ -47,7 +47,9 @@ async function train(job: LocalJob, signal: AbortSignal, tell: (event: LocalEven
     const message = `A step needs about ${needed} of memory, and ${limit} may be used; a smaller batch (with --accumulate for the same steps), context or model needs less.`
     throw new OwmError('out_of_memory', message, { neededBytes, maxMemoryBytes: job.maxMemoryBytes })
   }
-  const session = await openSession(step.bytes, { threads, provider })
+  // Frozen weights are large beside the rest: then memory counts more than a few percent of time.
+  const lean = step.constants.length > 0
+  const session = await openSession(step.bytes, { threads, provider, lean })
   const stepper = createStepper({ step, session, dataset: data, optimizer, batch, accumulate, seed: job.seed })
   const measurement = heldOut === undefined ? undefined : await openMeasurement(trainable.model, heldOut, job)
   try {

@@ -41,7 +41,8 @@ export interface Adapter {
 }
 /** A model whose parameters are adapters. The base's weights are constants of its graph. */
 export interface AdaptedModel extends TrainableModel {
-  readonly base: TrainableModel
+  /** Of `weights`. The base itself, and a file that it was read from, need not be kept. */
+  readonly baseLayout: ParameterLayout
   /** The base's, as they were given: never copied, never changed. */
   readonly weights: Float32Array
   readonly rank: number
@@ -85,7 +86,7 @@ export function withAdapters(base: TrainableModel, weights: Float32Array, option
     model: adapted(base, weights, layout, products, adapters, alpha / rank),
     layout,
     initial: (seed) => initial(list, layout, seed),
-    base,
+    baseLayout: base.layout,
     weights,
     rank,
     alpha,
@@ -127,7 +128,8 @@ function adapted(
   scale: number,
 ): Model {
   const { graph } = base.model
-  const initializers = new Map<string, Tensor>(graph.initializers)
+  const initializers = new Map<string, Tensor>()
+  for (const [name, tensor] of graph.initializers) initializers.set(name, ofItsOwn(tensor))
   for (const { name, shape, values } of splitParameters(base.layout, weights)) {
     const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
     initializers.set(name, { type: 'float32', shape, data })
@@ -143,6 +145,12 @@ function adapted(
     ...layout.entries.map(({ name, shape }) => ({ name, type: 'float32' as const, shape })),
   ]
   return { ...base.model, graph: { ...graph, inputs, initializers, nodes } }
+}
+
+/** A constant that is part of something larger, such as a file with all weights, would keep that in memory. */
+function ofItsOwn(tensor: Tensor): Tensor {
+  const { data } = tensor
+  return data.byteLength === data.buffer.byteLength ? tensor : { ...tensor, data: data.slice() }
 }
 
 /** Writes a product together with its adapter's part: the nodes that take its place. */

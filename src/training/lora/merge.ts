@@ -28,9 +28,9 @@ export function unmergeAdapters(model: AdaptedModel, adapters: Float32Array, mer
 }
 
 function addAdapters(model: AdaptedModel, adapters: Float32Array, weights: Float32Array, sign: 1 | -1): void {
-  const { base, rank, alpha, layout } = model
+  const { baseLayout, rank, alpha, layout } = model
   const learned = new Map(splitParameters(layout, adapters).map(({ name, values }) => [name, values]))
-  const weightOf = new Map(splitParameters(base.layout, weights).map(({ name, values }) => [name, values]))
+  const weightOf = new Map(splitParameters(baseLayout, weights).map(({ name, values }) => [name, values]))
   for (const { parameter, inputs, outputs, outputsFirst, down, up } of model.adapters) {
     const [a, b] = [learned.get(down), learned.get(up)]
     const weight = weightOf.get(parameter)
