@@ -1,0 +1,24 @@
+import type { Gram } from './gram.ts'
+
+/**
+ * Krum's score (Blanchard et al. 2017, section 4): the sum of squared distances to the `n - f - 2` nearest others. Who lies far
+ * from a majority has a high one, wherever other liars are.
+ */
+export function krumScores(gram: Gram, liars: number): bigint[] {
+  const all = Array.from({ length: gram.size }, (_, i) => i)
+  return all.map((i) =>
+    all
+      .filter((j) => j !== i)
+      .map((j) => gram.squaredDistance(i, j))
+      .sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
+      .slice(0, gram.size - liars - 2)
+      .reduce((sum, distance) => sum + distance, 0n),
+  )
+}
+
+/** The `keep` lowest; of equal scores the earlier update's. */
+export function lowestOf(scores: readonly bigint[], keep: number): Set<number> {
+  const order = scores.map((_, i) => i)
+  order.sort((a, b) => (scores[a]! < scores[b]! ? -1 : scores[a]! > scores[b]! ? 1 : a - b))
+  return new Set(order.slice(0, keep))
+}
