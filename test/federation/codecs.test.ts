@@ -406,7 +406,10 @@ test('plans out of bounds are refused', () => {
     { kind: 'none' },
   ]) {
     assert.not(codecPlanSchema.safeParse(plan).success)
-    assert.throws(() => createCodec(plan as CodecPlan))
+    assert.throws(
+      () => createCodec(plan as CodecPlan),
+      (error: { code?: string }) => error.code === 'bad_codec',
+    )
   }
 })
 

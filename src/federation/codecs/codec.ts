@@ -10,7 +10,7 @@
  * addWeighted(sums, codec.decode(bytes, delta.length), samples)
  */
 import { z } from 'zod'
-import { RejectedError } from '../../lib/index.ts'
+import { OwmError, RejectedError } from '../../lib/index.ts'
 import { createRandom } from '../../onnx/index.ts'
 import { type FixedVector, maxUnits, squaredNorm, unitExponent, unitsPerOne } from './fixed-vector.ts'
 import { quantising } from './quantise.ts'
@@ -62,8 +62,14 @@ export interface Codec {
   decode(bytes: Uint8Array, length: number): FixedVector
 }
 
+/** @throws OwmError `bad_codec` naming the field */
 export function createCodec(plan: CodecPlan): Codec {
-  const scheme = schemeOf(codecPlanSchema.parse(plan))
+  const parsed = codecPlanSchema.safeParse(plan)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]
+    throw new OwmError('bad_codec', `The codec's ${issue?.path.join('.') || 'kind'}: ${issue?.message}.`)
+  }
+  const scheme = schemeOf(parsed.data)
   const { name, maxBytes } = scheme
   return {
     name,

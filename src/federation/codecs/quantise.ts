@@ -1,4 +1,9 @@
-/** Numbers of few bits: blocks of 256 share a step, and each value is a small code times it. */
+/**
+ * Numbers of few bits: blocks of 256 share a step, and each value is a small code times it.
+ *
+ * Form: a byte for the step of each block, then the pattern of each code. Of all steps with which the codes of a block
+ * can be written, the smallest.
+ */
 import { RejectedError } from '../../lib/index.ts'
 import { maxUnits } from './fixed-vector.ts'
 import { type Bits, codeOf, type Levels, levelsOf, unused } from './levels.ts'
