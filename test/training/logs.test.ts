@@ -1,7 +1,9 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
 import { readFields } from '../../src/onnx/protobuf.ts'
 import { createAppender } from '../../src/training/logs/appender.ts'
@@ -172,10 +174,51 @@ test('TensorBoard: a torn record stays alone in its file', async () => {
   assert.is([...recordsOf(readFileSync(join(folder, events()[1]!)))].length, 2)
 })
 
-/** Checks lengths and checksums on the way. */
+test('killed at any instant and resumed, the logs have each step once', async () => {
+  mkdirSync(join(folder, 'deep'))
+  let checkpoint = ''
+  for (const rows of [1, 3, 10, 40]) {
+    const child = spawn(process.execPath, [
+      fileURLToPath(new URL('logs-child.ts', import.meta.url)),
+      csv(),
+      folder,
+      checkpoint,
+    ])
+    let output = ''
+    child.stdout.on('data', (data) => {
+      output += data
+      if (output.split('\n').length > rows) child.kill('SIGKILL')
+    })
+    await new Promise((resolve) => child.once('close', resolve))
+    checkpoint = output.slice(0, output.lastIndexOf('\n')).split('\n').at(-1)!
+  }
+  const last = Number(checkpoint)
+  assert.ok(last >= 5 * (1 + 3 + 10 + 40), checkpoint)
+  await write([last + 1], last)
+  assert.is(lines(), rows(...Array.from({ length: last + 1 }, (_, i) => i + 1)))
+  assert.is(events().length, 4)
+  // What a start says voids later steps of files before: read as TensorBoard reads them.
+  let steps: number[] = []
+  for (const name of events()) {
+    for (const event of recordsOf(readFileSync(join(folder, name)))) {
+      const fields = [...readFields(event)]
+      const step = fields.find(({ number }) => number === 2)?.integer()
+      if (step === undefined) continue
+      if (fields.some(({ number }) => number === 7)) steps = steps.filter((earlier) => earlier < step)
+      else steps.push(step)
+    }
+  }
+  assert.equal(
+    steps.filter((step) => step <= last),
+    Array.from({ length: last }, (_, i) => i + 1),
+  )
+})
+
+/** Those that are whole. Checks lengths and checksums on the way. */
 function* recordsOf(bytes: Buffer): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; ) {
-    const length = Number(bytes.readBigUInt64LE(at))
+    const length = at + 8 > bytes.length ? 0 : Number(bytes.readBigUInt64LE(at))
+    if (at + 16 + length > bytes.length) return
     assert.is(bytes.readUInt32LE(at + 8), maskedCrc32c(bytes.subarray(at, at + 8)))
     const data = bytes.subarray(at + 12, at + 12 + length)
     assert.is(bytes.readUInt32LE(at + 12 + length), maskedCrc32c(data))
