@@ -53,6 +53,7 @@ const uses: Record<string, (g: GraphBuilder, v: Record<'a' | 'b' | 'row' | 'ids'
   slice: (g, { a }) =>
     g.op('Slice', [a, g.integers([-2, 3]), g.integers([9, 0]), g.integers([1, 2]), g.integers([1, -1])]),
   split: (g, { a }) => g.ops('Split', [a, g.integers([1, 3])], { axis: 2 }, 2)[1]!,
+  'split evenly': (g, { a }) => g.ops('Split', [a], { axis: 2, num_outputs: 2 }, 2)[1]!,
   gather: (g, { b, ids }) => g.op('Gather', [b, ids], { axis: 0 }),
   gatherInner: (g, { a, ids }) => g.op('Gather', [a, ids], { axis: 2 }),
   elements: (g, { b, ids }) => g.op('GatherElements', [b, ids], { axis: 0 }),
@@ -155,6 +156,8 @@ const refused: Record<string, (g: GraphBuilder, x: Value, w: Value) => unknown> 
   'indices by columns': (g, x) => g.op('MaxPool', [x], { kernel_shape: [2], storage_order: 1 }),
   'a pad that cuts off more than there is': (g, x) => g.op('Pad', [x, g.integers([0, 0, -9, 0, 0, 0])]),
   'a pad by reflection': (g, x) => g.op('Pad', [x, g.integers([0, 0, 1, 0, 0, 1])], { mode: 'reflect' }),
+  'even parts that do not come out even': (g, x) => g.ops('Split', [x], { axis: 2, num_outputs: 3 }, 3),
+  'another number of even parts': (g, x) => g.ops('Split', [x], { axis: 2, num_outputs: 4 }, 2),
   'Gemm of three axes': (g, x) => g.op('Gemm', [x, x]),
 }
 for (const [title, use] of Object.entries(refused)) {
@@ -203,6 +206,8 @@ test('named sizes go through reshapes, and numbers take their place when a graph
   assert.equal(flat.shape, ['batch*sequence', 1])
   const back = g.op('Reshape', [flat, g.op('Concat', [g.op('Shape', [tokens]), g.integers([1])], { axis: 0 })])
   assert.equal(back.shape, ['batch', 'sequence', 1])
+  const parts = g.ops('Split', [g.op('Concat', [tokens, tokens], { axis: 0 })], { axis: 0, num_outputs: 2 }, 2)
+  assert.equal(parts[1]!.shape, ['batch', 'sequence'])
 })
 
 test.run()

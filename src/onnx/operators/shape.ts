@@ -97,7 +97,9 @@ export const shapes = {
     const sizes = parts.map(({ shape }) => shape[at]!)
     const total = sizes.every((size) => typeof size === 'number')
       ? sizes.reduce((sum, size) => sum + size, 0)
-      : sizes.join('+')
+      : sizes.every((size) => size === sizes[0])
+        ? multiply([sizes.length, sizes[0]!])
+        : sizes.join('+')
     const followed = at === 0 && parts.every((part) => part.known !== undefined)
     const known = followed ? parts.flatMap((part) => part.known!) : undefined
     return [{ type, shape: first.shape.with(at, total), known }]
@@ -137,10 +139,17 @@ export const shapes = {
     if (need(inputs, 0).shape.length < 2) throw new OwmError('bad_graph', 'A triangle of fewer than two axes.')
     return [typeOnly(need(inputs, 0))]
   }),
-  Split: operator({ axis: 'int' }, (inputs, { axis = 0 }, count) => {
+  Split: operator({ axis: 'int', num_outputs: 'int' }, (inputs, { axis = 0, num_outputs }, count) => {
     const { type, shape } = need(inputs, 0)
     const at = axisOf(axis, shape.length)
-    const sizes = numbersOf(need(inputs, 1))
+    if (inputs[1] === undefined) {
+      const part = divide([shape[at]!], [count])
+      if (part === undefined || num_outputs !== count) {
+        throw new OwmError('bad_graph', `[${shape.join(', ')}] cannot be split into ${num_outputs} even parts.`)
+      }
+      return Array.from({ length: count }, () => ({ type, shape: shape.with(at, part) }))
+    }
+    const sizes = numbersOf(inputs[1])
     if (sizes.length !== count || sizes.reduce((sum, size) => sum + size, 0) !== shape[at]) {
       throw new OwmError('bad_graph', `[${shape.join(', ')}] cannot be split into parts of [${sizes.join(', ')}].`)
     }

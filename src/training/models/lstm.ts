@@ -1,7 +1,7 @@
 import type { Value } from '../../onnx/index.ts'
 import { defineModel, type ModelBuilder, type TrainableModel, within } from '../define-model.ts'
 import { type Initialiser, normal, uniform } from '../initialisers.ts'
-import { dense, embedding } from '../layers.ts'
+import { dense, embedding, widthOf } from '../layers.ts'
 
 /**
  * A language model of LSTM layers (Hochreiter and Schmidhuber 1997) over sequences of fixed length, unrolled; by default
@@ -18,33 +18,30 @@ export function lstm({
     const { g } = m
     const tokens = g.input('tokens', 'int32', ['batch', length])
     const turned = g.op('Transpose', [tokens], { perm: [1, 0] })
-    let x = embedding(m, 'token', turned, { rows: vocabulary, width, table: normal(1) })
+    const embedded = embedding(m, 'token', turned, { rows: vocabulary, width, table: normal(1) })
+    // All sequences at the first time, then at the second, and so on, are the rows of one matrix.
+    let x = g.op('Reshape', [embedded, g.integers([-1, width])])
     for (let layer = 0; layer < layers; layer++) x = lstmLayer(within(m, layer), x, { length, hidden })
-    const rows = g.op('Reshape', [g.op('Transpose', [x], { perm: [1, 0, 2] }), g.integers([-1, hidden])])
+    const byTime = g.op('Reshape', [x, g.integers([length, -1, hidden])])
+    const rows = g.op('Reshape', [g.op('Transpose', [byTime], { perm: [1, 0, 2] }), g.integers([-1, hidden])])
     const logits = dense(m, 'head', rows, vocabulary, { weights: uniform(1 / Math.sqrt(hidden)) })
     g.output('logits', g.op('Reshape', [logits, g.integers([-1, length, vocabulary])]))
   })
 }
 
-/** [length, batch, width] -> [length, batch, hidden]. */
-function lstmLayer(m: ModelBuilder, x: Value, { length, hidden }: { length: number; hidden: number }): Value {
+/** Rows of `width` -> rows of `hidden`, time by time. */
+function lstmLayer(m: ModelBuilder, rows: Value, { length, hidden }: { length: number; hidden: number }): Value {
   const { g } = m
-  const width = Number(x.shape[2])
   const spread = uniform(1 / Math.sqrt(hidden))
   // What the inputs give to the gates, of all times at once.
-  const rows = g.op('Reshape', [x, g.integers([-1, width])])
-  const input = m.parameter('input', [width, 4 * hidden], spread)
+  const input = m.parameter('input', [widthOf(rows), 4 * hidden], spread)
   const fromInput = g.op('Gemm', [rows, input, m.parameter('bias', [4 * hidden], forgetLate(hidden))])
-  const byTime = g.op('Reshape', [fromInput, g.integers([length, -1, 4 * hidden])])
   // A row for each gate: the runtime reads rows of `hidden` twice as fast as rows of four times that.
   const recurrent = m.parameter('recurrent', [4 * hidden, hidden], spread)
-  const ones = Array.from({ length }, () => 1)
-  const inputs = length === 1 ? [byTime] : g.ops('Split', [byTime, g.integers(ones)], { axis: 0 }, length)
   let state: { readonly cell: Value; readonly shown: Value } | undefined
-  const shown = inputs.map((now) => {
-    const given = g.op('Squeeze', [now, g.integers([0])])
-    state = lstmCell(m, given, recurrent, state)
-    return g.op('Unsqueeze', [state.shown, g.integers([0])])
+  const shown = g.ops('Split', [fromInput], { axis: 0, num_outputs: length }, length).map((now) => {
+    state = lstmCell(m, now, recurrent, state)
+    return state.shown
   })
   return g.op('Concat', shown, { axis: 0 })
 }
