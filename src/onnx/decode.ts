@@ -5,9 +5,9 @@
  * disk (`decodeForeign`) may have more, and are converted before they are used.
  */
 import { OwmError } from '../lib/index.ts'
-import { attributeTypes } from './encode.ts'
-import type { Attribute, Dimension, ElementType, Graph, Model, Node, Tensor, ValueInfo } from './model.ts'
-import { type Field, readFields } from './protobuf.ts'
+import type { Dimension, ElementType, Graph, Model, Node, Tensor, ValueInfo } from './model.ts'
+import { readFields } from './protobuf.ts'
+import { isStandard, type Reading, readNode } from './read-node.ts'
 import {
   type ForeignTensors,
   malformed,
@@ -28,29 +28,16 @@ export interface ModelLimits {
 export const defaultLimits: ModelLimits = { maxBytes: 64 * 1024 * 1024, maxNodes: 50_000 }
 /** A file of one's own brings its weights; protobuf itself ends at 2 GiB. */
 export const ownFileLimits: ModelLimits = { maxBytes: 2 ** 31 - 1, maxNodes: 200_000 }
-const maxEdges = 1024
-const maxListLength = 4096
 /** Operator sets whose meaning the operator table knows; of files to be converted, also older ones. */
 const oldestOpset = 18
 const oldestForeignOpset = 13
 const newestOpset = 21
-
-const attributeKinds = new Map(
-  Object.entries(attributeTypes).map(([name, number]) => [number as number, name as keyof typeof attributeTypes]),
-)
 
 /** What a file from elsewhere has: its graph in the words of its own operator set, and how its tensors stand in it. */
 export interface ForeignModel extends Model {
   readonly stored: ReadonlyMap<string, StoredTensor>
   /** The part of the exported program that a node comes from, where the exporter says so. */
   readonly scopes: ReadonlyMap<string, string>
-}
-interface Reading {
-  readonly maxNodes: number
-  readonly foreign?: ForeignTensors & {
-    readonly stored: Map<string, StoredTensor>
-    readonly scopes: Map<string, string>
-  }
 }
 
 /** @throws OwmError `oversized`, `malformed_model`, `unsupported_model` */
@@ -72,7 +59,9 @@ function readModel(bytes: Uint8Array, limits: ModelLimits, reading: Reading): Mo
   }
   let graph: Graph | undefined
   let opset: number | undefined
-  for (const field of readFields(bytes)) {
+  // A Buffer's `slice` is no copy, which whoever slices a tensor would not expect.
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  for (const field of readFields(plain)) {
     if (field.number === 7) graph = readGraph(field.bytes(), reading)
     else if (field.number === 8) {
       const { domain, version } = readOpset(field.bytes())
@@ -90,8 +79,6 @@ function readModel(bytes: Uint8Array, limits: ModelLimits, reading: Reading): Mo
   }
   return { opset, graph }
 }
-
-const isStandard = (domain: string): boolean => domain === '' || domain === 'ai.onnx'
 
 function readOpset(bytes: Uint8Array): { domain: string; version: number } {
   let domain = ''
@@ -128,102 +115,6 @@ function readGraph(bytes: Uint8Array, reading: Reading): Graph {
     else if (field.number === 15) throw unsupported('sparse tensors')
   }
   return { name, nodes, inputs, outputs, initializers }
-}
-
-function readNode(bytes: Uint8Array, reading: Reading): Node {
-  const inputs: string[] = []
-  const outputs: string[] = []
-  const attributes: Record<string, Attribute> = Object.create(null) as Record<string, Attribute>
-  const given: Uint8Array[] = []
-  let name = ''
-  let op = ''
-  let domain = ''
-  for (const field of readFields(bytes)) {
-    if (field.number === 1) inputs.push(field.string())
-    else if (field.number === 2) outputs.push(field.string())
-    else if (field.number === 3) name = field.string()
-    else if (field.number === 4) op = field.string()
-    else if (field.number === 5) given.push(field.bytes())
-    else if (field.number === 7) domain = field.string()
-    else if (field.number === 9 && reading.foreign !== undefined) readScope(field.bytes(), name, reading.foreign.scopes)
-    if (inputs.length + outputs.length > maxEdges) throw malformed(`a node with more than ${maxEdges} edges`)
-    if (given.length > maxEdges) throw malformed(`a node with more than ${maxEdges} attributes`)
-  }
-  if (!isStandard(domain)) {
-    const message = `The operator ${op} of the domain ${domain} (node ${name}) is not supported.`
-    throw new OwmError('unsupported_model', message, { op, domain, node: name })
-  }
-  for (const part of given) {
-    const { name: attributeName, attribute } = readAttribute(part, `${op} node ${name}`, reading)
-    attributes[attributeName] = attribute
-  }
-  return { op, name, inputs, outputs, attributes }
-}
-
-/** PyTorch's: `['', 'blocks.0', 'blocks.0.proj', 'linear_1']`. Other metadata can be long, and is passed over. */
-function readScope(bytes: Uint8Array, node: string, scopes: Map<string, string>): void {
-  let key = ''
-  for (const field of readFields(bytes)) {
-    if (field.number === 1) key = field.string()
-    else if (field.number === 2 && key === 'pkg.torch.onnx.name_scopes' && field.bytes().length <= maxScopeBytes) {
-      scopes.set(node, field.string(maxScopeBytes))
-    }
-  }
-}
-const maxScopeBytes = 4096
-
-function readAttribute(bytes: Uint8Array, node: string, reading: Reading): { name: string; attribute: Attribute } {
-  let name = ''
-  let type = 0
-  const values = new Map<number, Field[]>()
-  let count = 0
-  for (const field of readFields(bytes)) {
-    if (field.number === 1) name = field.string()
-    else if (field.number === 20) type = field.integer()
-    else if (++count > maxListLength) throw malformed('a list too long')
-    else {
-      const list = values.get(field.number)
-      if (list === undefined) values.set(field.number, [field])
-      else list.push(field)
-    }
-  }
-  const kind = attributeKinds.get(type)
-  const one = (number: number): Field => {
-    const field = values.get(number)?.at(-1)
-    if (field === undefined) throw malformed(`the attribute ${name} without its value`)
-    return field
-  }
-  switch (kind) {
-    case 'float':
-      return { name, attribute: { kind, value: one(2).float() } }
-    case 'int':
-      return { name, attribute: { kind, value: one(3).integer() } }
-    case 'string':
-      return { name, attribute: { kind, value: one(4).string() } }
-    case 'tensor':
-      return { name, attribute: { kind, value: readTensor(one(5).bytes(), withinNode(reading)).tensor } }
-    case 'floats':
-      return { name, attribute: { kind, value: (values.get(7) ?? []).flatMap((field) => field.floats(maxListLength)) } }
-    case 'ints':
-      return {
-        name,
-        attribute: { kind, value: (values.get(8) ?? []).flatMap((field) => field.integers(maxListLength)) },
-      }
-    case 'strings':
-      return { name, attribute: { kind, value: (values.get(9) ?? []).map((field) => field.string()) } }
-    default:
-      throw unsupported(`an attribute of kind ${kind ?? type} (${name} of ${node})`)
-  }
-}
-
-/** The tensors of attributes are constants, which stand in the file itself. */
-function withinNode({ foreign }: Reading): ForeignTensors | undefined {
-  if (foreign === undefined) return undefined
-  return {
-    external: () => {
-      throw unsupported('an external tensor in an attribute')
-    },
-  }
 }
 
 function readValue(bytes: Uint8Array, { foreign }: Reading): ValueInfo {

@@ -29,7 +29,7 @@ export { decodeLanguageModel, logitsOutput, tokensInput } from './language-model
 export { dataInput, parameterLayout, splitParameters, withParameters } from './layout.ts'
 export { peakBytes } from './memory.ts'
 export * from './model.ts'
-export { type ModelFile, openModelFile, readModelFile, withTensors, writeModelFile } from './model-file.ts'
+export { type ModelFile, openModelFile, readModelFile } from './model-file.ts'
 export { matchesAny } from './name-patterns.ts'
 export type { AttributesOf, OperatorName } from './operators/index.ts'
 export { probeRuntime, requireProvider } from './probe.ts'
@@ -41,3 +41,4 @@ export { openSession, type RuntimeTensor, type Session, type SessionOptions } fr
 export { numberOf, type WeightedProduct, weightedProducts } from './weighted-products.ts'
 export { type CallOptions, startWorker, type WorkerClient } from './worker-client.ts'
 export { type CallContext, type Reply, serveWorker, type Verbs } from './worker-server.ts'
+export { withTensors, writeModelFile } from './write-model-file.ts'

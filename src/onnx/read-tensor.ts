@@ -1,6 +1,7 @@
 /** Reads `TensorProto`: raw bytes, as we write them; or, of files from elsewhere, typed lists and external data too. */
 import { OwmError } from '../lib/index.ts'
 import { type ElementType, elementBytes, elementCount, elementTypes, type Tensor } from './model.ts'
+import { isNarrow, widened } from './narrow-floats.ts'
 import { type Field, readFields } from './protobuf.ts'
 
 /** Where an external tensor's bytes are. */
@@ -28,19 +29,13 @@ export const maxRank = 8
 /** No tensor has more elements, whatever its type; keeps products of sizes exact too. */
 const maxElements = 1 << 28
 const typeNames = new Map(Object.entries(elementTypes).map(([name, number]) => [number as number, name as ElementType]))
-/** Types narrower than float32, which are read as it: the exponent's bits and the fraction's. */
-const narrowFloats: ReadonlyMap<number, readonly [exponent: number, fraction: number]> = new Map([
-  [10, [5, 10]],
-  [16, [8, 7]],
-])
 const externalLocation = 1
 
 export function readType(number: number, foreign: boolean): ElementType {
-  const type = foreign && narrowFloats.has(number) ? 'float32' : typeNames.get(number)
+  const type = foreign && isNarrow(number) ? 'float32' : typeNames.get(number)
   if (type === undefined) throw unsupported(`the element type ${number}`)
   return type
 }
-export const isNarrow = (type: number): boolean => narrowFloats.has(type)
 export const storedBytes = ({ type, shape }: StoredTensor): number =>
   elementCount(shape) * (isNarrow(type) ? 2 : elementBytes[readType(type, false)])
 
@@ -103,7 +98,7 @@ function typedData(number: number, type: ElementType, count: number, fields: rea
   if (fields.some((field) => field.number !== wanted)) throw malformed('a tensor whose data are of another type')
   if (wanted === 4 || wanted === 10) {
     const parts = fields.map((field) => field.fixed(wanted === 4 ? 4 : 8))
-    return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+    return parts.length === 1 ? parts[0]! : new Uint8Array(Buffer.concat(parts))
   }
   const values = fields.flatMap((field) => field.bigints(count))
   if (type === 'int64') return new Uint8Array(BigInt64Array.from(values, (value) => BigInt.asIntN(64, value)).buffer)
@@ -134,50 +129,6 @@ function referenceOf(name: string, entries: ReadonlyMap<string, string>): Extern
   const location = entries.get('location')
   if (location === undefined || location === '') throw malformed(`the external tensor ${name} without a location`)
   return { location, offset: numberOf('offset') ?? 0, length: numberOf('length') }
-}
-
-/** Every float16 and bfloat16 is a float32 too. */
-function widened(data: Uint8Array, type: number): Uint8Array {
-  const [exponentBits, fractionBits] = narrowFloats.get(type)!
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
-  const result = new Float32Array(data.length / 2)
-  const bias = 2 ** (exponentBits - 1) - 1
-  const highest = 2 ** exponentBits - 1
-  for (let i = 0; i < result.length; i++) {
-    const bits = view.getUint16(i * 2, true)
-    const sign = bits >> 15 === 1 ? -1 : 1
-    const exponent = (bits >> fractionBits) & highest
-    const fraction = (bits & (2 ** fractionBits - 1)) / 2 ** fractionBits
-    if (exponent === highest) result[i] = fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN
-    else result[i] = sign * (exponent === 0 ? fraction * 2 ** (1 - bias) : (1 + fraction) * 2 ** (exponent - bias))
-  }
-  return new Uint8Array(result.buffer)
-}
-
-/** The nearest narrow float, of two equally near the even one; as a runtime rounds. */
-export function narrowed(values: Float32Array, type: number): Uint8Array {
-  const [exponentBits, fractionBits] = narrowFloats.get(type)!
-  const bias = 2 ** (exponentBits - 1) - 1
-  const infinity = (2 ** exponentBits - 1) * 2 ** fractionBits
-  const result = new Uint16Array(values.length)
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]!
-    const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0
-    const size = Math.abs(value)
-    if (Number.isNaN(size)) result[i] = infinity + 2 ** (fractionBits - 1)
-    else {
-      const exponent = Math.max(size === 0 ? 0 : Math.floor(Math.log2(size)), 1 - bias)
-      const steps = roundToEven(size / 2 ** (exponent - fractionBits))
-      const bits = steps + (exponent + bias - 1) * 2 ** fractionBits
-      result[i] = sign + (size === Number.POSITIVE_INFINITY ? infinity : Math.min(bits, infinity))
-    }
-  }
-  return new Uint8Array(result.buffer)
-}
-function roundToEven(value: number): number {
-  const whole = Math.floor(value)
-  const rest = value - whole
-  return rest > 0.5 || (rest === 0.5 && whole % 2 === 1) ? whole + 1 : whole
 }
 
 export function malformed(what: string): OwmError {
