@@ -36,6 +36,7 @@ export async function openPage(): Promise<Page> {
       executablePath: chromiumPath,
       args: [
         '--no-sandbox',
+        '--disable-dev-shm-usage',
         '--no-first-run',
         '--disable-background-networking',
         '--disable-component-update',
