@@ -71,6 +71,7 @@ function commandsOf(page: string): string[] {
 const pages: readonly (readonly [page: string, expected: readonly RegExp[]])[] = [
   ['docs/node-setup.md', [/"ready":true/, /owm-notes {2}finished, round 3 of 3/, /The peer/]],
   ['docs/bootstrap-operators.md', [/\/dns4\/seed\.example\.org\/tcp\/4242\/p2p\/12D3KooW/]],
+  ['docs/data.md', [/kind +text, /, /1024 tokens, learned from/]],
   ['docs/private-mesh.md', [/\* +lab +private/, /outbound|inbound/]],
 ]
 for (const [page, expected] of pages) {
