@@ -102,6 +102,7 @@ const uses: Readonly<Record<string, { readonly use: Use; readonly lead?: number[
   'MatMul of a transposition': { use: (g, x, w) => g.op('MatMul', [x, g.op('Transpose', [w])]), turned: true },
   Gemm: { use: gemm(0) },
   'Gemm of a transposed weight': { use: gemm(1), turned: true },
+  'Gemm with factors': { use: (g, x, w) => g.op('Gemm', [x, w, g.scalar('float32', 0.1)], { alpha: -0.5, beta: 2 }) },
 }
 const sizes = [
   [64, 48],
