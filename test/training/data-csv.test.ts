@@ -74,7 +74,10 @@ test('rows without target are left out and counted; whole numbers, if few, are c
   assert.is(dataset.fields[1]!.type, 'float32')
   const digits = put(
     'digits.csv',
-    csv([['a', 'y'], ...Array.from({ length: 22 }, (_, at) => [`${at}.5`, `${at % 11}`])]),
+    csv([
+      ['a', 'y'],
+      ...Array.from({ length: 22 }, (_, at) => [`${at}.5`, at % 2 === 0 ? `${at % 11}` : ` ${at % 11}.0`]),
+    ]),
   )
   const classes = openDataset({ kind: 'csv', file: digits, target: 'y', heldOutShare: 0 }, 'training').classes
   assert.equal(classes, ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '10'])

@@ -93,6 +93,7 @@ test('two images that are equal are on one side, whatever their labels', () => {
   assert.equal(parts.toSorted(), [0, 40].toSorted())
 })
 
+const nine = put('nine', idx([9], labels.subarray(0, 9)))
 for (const [name, content, problem] of [
   ['no IDX', Buffer.from('hello'), /begins with two zero bytes/],
   ['floats', Uint8Array.of(0, 0, 13, 1, 0, 0, 0, 1, 0), /type 13/],
@@ -111,7 +112,7 @@ for (const [name, content, problem] of [
 ] as const) {
   test(`${name} is an error that names the file`, () => {
     const file = put('bad', content)
-    const { code, message } = failure({ ...source, images: file })
+    const { code, message } = failure({ ...source, images: file, labels: nine })
     assert.is(code, 'malformed_data')
     assert.ok(message.startsWith(file), message)
     assert.match(message, problem)

@@ -57,6 +57,9 @@ test('of a folder, whole files are held out', () => {
   const all = [...training.trim().split('\n'), ...heldOut.trim().split('\n')].sort()
   assert.equal(all, Array.from({ length: 60 }, (_, at) => `file ${at} of sixty`).sort())
   assert.match(openDataset(init, 'heldOut').about, /bytes of text in \d+ files/)
+  // A folder of which nothing is held out does not spoil a file beside it.
+  const few = { ...init, roots: [file, put('few/a.md', 'one').slice(0, -5)], heldOutShare: 3 }
+  assert.is(openDataset({ ...few, heldOutShare: 50 }, 'heldOut').text?.bytes, contentOf(source, 'heldOut').length)
   const both = { ...init, roots: [root, file], heldOutTail: 0.25 }
   assert.is(contentOf(both, 'training').length, Math.floor((training.length + heldOut.length + long.length) * 0.75))
 })

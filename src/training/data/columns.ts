@@ -23,6 +23,8 @@ export interface Column {
 
 /** More categories than this are words, or names. */
 export const maxCategories = 1024
+/** In characters; a longer cell is a text. */
+const maxCategoryLength = 1024
 
 const numeric = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/
 /** How tables write that a number is not known. */
@@ -47,10 +49,15 @@ export function createColumn(name: string): Column {
   let count = 0
   let mean = 0
   let squares = 0
+  let many = false
   const values = new Set<string>()
   return {
     add: (cell, counts) => {
-      if (values.size <= maxCategories) values.add(cell)
+      if (!many) {
+        values.add(cell)
+        many = values.size > maxCategories || cell.length > maxCategoryLength
+        if (many) values.clear()
+      }
       const value = numberOf(cell)
       if (value === undefined) missing++
       else if (Number.isNaN(value)) numbers = false
@@ -65,14 +72,14 @@ export function createColumn(name: string): Column {
       }
     },
     summary: () => {
-      const kind = numbers ? 'number' : values.size > maxCategories ? 'words' : 'category'
+      const kind = numbers ? 'number' : many ? 'words' : 'category'
       return {
         name,
         kind,
         mean,
         deviation: count > 1 && squares > 0 ? Math.sqrt(squares / count) : 1,
         whole,
-        values: values.size > maxCategories ? [] : inOrder([...values], kind === 'number'),
+        values: inOrder([...values], kind === 'number'),
         missing,
       }
     },

@@ -1,6 +1,6 @@
 /** IDX, the format of MNIST's files (LeCun, Cortes and Burges 1998): two zeros, a type, a number of axes, their sizes, the values. */
 import { constants, gunzipSync } from 'node:zlib'
-import { readBounded } from './file.ts'
+import { openFile, readBounded } from './file.ts'
 import { malformed } from './malformed.ts'
 
 export interface IdxArray {
@@ -18,10 +18,9 @@ const headerBytes = 4096
 /** Compressed with gzip or not, whatever its name. @throws OwmError `malformed_data`, `unreadable_data` */
 export function readIdx(file: string): IdxArray {
   const bytes = readBounded(file, maxFileBytes)
-  const compressed = bytes[0] === 0x1f && bytes[1] === 0x8b
+  const compressed = isGzip(bytes)
   const { shape, start } = readHeader(file, compressed ? inflateHead(file, bytes) : bytes)
   const length = start + shape.reduce((product, size) => product * size, 1)
-  if (length > maxFileBytes) throw malformed(file, 'its header', `${shape.join('x')} bytes are more than fit.`)
   const content = compressed ? inflate(file, bytes, length) : bytes
   if (content.length !== length) {
     const problem = `${length} bytes are announced by the header, and there are ${content.length}; is the file complete?`
@@ -30,13 +29,29 @@ export function readIdx(file: string): IdxArray {
   return { shape, values: content.subarray(start) }
 }
 
+/** What the header announces, without the values. @throws OwmError as `readIdx` */
+export function readIdxShape(file: string): readonly number[] {
+  const opened = openFile(file)
+  try {
+    const head = new Uint8Array(headerBytes)
+    const bytes = head.subarray(0, opened.read(head, 0))
+    return readHeader(file, isGzip(bytes) ? inflateHead(file, bytes) : bytes).shape
+  } finally {
+    opened.close()
+  }
+}
+
 /** The shape that the first bytes of a file announce; undefined where it is no IDX file. For finding out what a file is. */
 export function sniffIdx(head: Uint8Array): readonly number[] | undefined {
   try {
-    return readHeader('', head[0] === 0x1f && head[1] === 0x8b ? inflateHead('', head) : head).shape
+    return readHeader('', isGzip(head) ? inflateHead('', head) : head).shape
   } catch {
     return undefined
   }
+}
+
+function isGzip(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x1f && bytes[1] === 0x8b
 }
 
 function readHeader(file: string, bytes: Uint8Array): { readonly shape: readonly number[]; readonly start: number } {
@@ -53,6 +68,8 @@ function readHeader(file: string, bytes: Uint8Array): { readonly shape: readonly
   }
   const shape = Array.from({ length: axes }, (_, axis) => view.getUint32(4 + 4 * axis))
   if (shape.includes(0)) throw malformed(file, 'offset 4', `there is nothing in ${shape.join('x')} values.`)
+  const count = shape.reduce((product, size) => product * size, 1)
+  if (count > maxFileBytes) throw malformed(file, 'offset 4', `${shape.join('x')} bytes are more than fit.`)
   return { shape, start: 4 + 4 * axes }
 }
 

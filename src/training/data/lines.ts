@@ -36,11 +36,11 @@ export function eachLine(
     let searched = 0
     let quoted = false
     for (;;) {
+      if (length > maxLineBytes) {
+        const hint = quoted ? 'a quote in it is never closed.' : 'is this a file of lines?'
+        throw malformed(path, `the line at byte ${offset}`, `it is over the limit of ${maxLineBytes} bytes; ${hint}`)
+      }
       if (length === buffer.length) {
-        if (length > maxLineBytes) {
-          const hint = quoted ? 'a quote in it is never closed' : 'is this a file of lines?'
-          throw malformed(path, `the line at byte ${offset}`, `it is over the limit of ${maxLineBytes} bytes; ${hint}`)
-        }
         const larger = new Uint8Array(2 * length)
         larger.set(buffer)
         buffer = larger

@@ -35,7 +35,9 @@ export function targetsOf(
       },
     }
   }
-  const classes = column.kind === 'number' ? column.values : column.values.filter((value) => !absentCell(value))
+  // Of numbers, 1 and 1.0 are one class.
+  const nameOf = (cell: string): string => (column.kind === 'number' ? `${numberOf(cell)}` : cell)
+  const classes = [...new Set(column.values.filter((value) => !absentCell(value)).map(nameOf))]
   if (classes.length === 0)
     throw malformed(file, `column ${column.name}`, 'it has too many different values for classes.')
   const numbers = new Map(classes.map((name, number) => [name, number]))
@@ -43,6 +45,6 @@ export function targetsOf(
     field: { name: 'targets', type: 'int32', shape: [], values: classes.length },
     classes,
     about: `${column.name}, ${classes.length} classes`,
-    valueOf: (cell) => numbers.get(cell),
+    valueOf: (cell) => numbers.get(nameOf(cell)),
   }
 }

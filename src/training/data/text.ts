@@ -4,6 +4,8 @@
  * to four bytes each.
  */
 import { statSync } from 'node:fs'
+import { errorCode } from '../../lib/index.ts'
+import type { TextSource } from '../index.ts'
 import { readTextFiles } from '../text-files.ts'
 import type { DataPart } from './dataset.ts'
 import { openFile } from './file.ts'
@@ -49,16 +51,33 @@ export function readText(source: SourceOf<'text'>, part: DataPart): Text {
   }
   let found: Omit<Text, 'bytes'> = { files: pieces.length, skipped: {} }
   if (folders.length > 0 && left > 0) {
-    const init = { roots: folders, extensions: source.extensions, maxBytes: left, heldOutShare: share }
-    const text = readTextFiles(init, asked)
-    found = { files: pieces.length + text.files, skipped: text.skipped }
-    pieces.push(text.bytes)
+    const { extensions } = source
+    const text = readFolders(
+      { roots: folders, extensions, maxBytes: left, heldOutShare: share },
+      asked,
+      pieces.length > 0,
+    )
+    if (text !== undefined) {
+      found = { files: pieces.length + text.files, skipped: text.skipped }
+      pieces.push(text.bytes)
+    }
   }
   const bytes = pieces.length === 1 ? pieces[0]! : new Uint8Array(Buffer.concat(pieces))
   if (bytes.length === 0) throw emptyPart(part, `the text in ${source.roots.join(', ')}`)
   if (!whole) return { ...found, bytes }
   const cut = Math.floor(bytes.length * (1 - (source.heldOutTail ?? 0)))
   return { ...found, bytes: part === 'heldOut' ? bytes.subarray(cut) : bytes.subarray(0, cut) }
+}
+
+/** Undefined where there is nothing and something was found elsewhere. */
+function readFolders(source: TextSource, part: DataPart, elsewhere: boolean): Text | undefined {
+  try {
+    return readTextFiles(source, part)
+  } catch (error) {
+    if (errorCode(error) !== 'no_training_data') throw error
+    if (elsewhere) return undefined
+    throw part === 'heldOut' ? emptyPart(part, `the text in ${source.roots.join(', ')}`) : error
+  }
 }
 
 /** The blocks of a file that are wanted, one after the other. */
