@@ -1,7 +1,7 @@
 /**
  * Large constants as inputs. A runtime copies what is built into a file, and lays out the weights of products once
  * more; an input it reads in place. A graph whose weights are frozen and large is therefore fed them, by every run,
- * and they are held once (2.4 times the weights became 1.0 on onnxruntime 1.30, CPU).
+ * and they are held once (of a GPT-2, one and a half to two times the weights became once; onnxruntime 1.30, CPU).
  */
 import type { Attribute, Graph, Tensor } from './model.ts'
 import type { RuntimeTensor } from './session.ts'

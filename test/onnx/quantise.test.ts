@@ -175,6 +175,23 @@ test('exempt and small weights stay, weights used otherwise stay too, and nothin
   assert.ok(ratio < 0.55, `${ratio}`)
 })
 
+test('what a loop uses of the values around it is kept', async () => {
+  const g = createGraphBuilder('around')
+  const x = g.input('x', 'float32', [2, 64])
+  const weight = g.initializer('w', floats([64, 64], drawn(64 * 64)))
+  const around = g.op('Tanh', [g.op('MatMul', [x, weight])])
+  const body = createGraphBuilder('body', 'body.')
+  body.input('body.at', 'int64', [])
+  const going = body.input('body.going', 'bool', [])
+  const carried = body.input('body.y', 'float32', [2, 64])
+  body.output('body.going.next', going)
+  body.output('body.y.next', body.op('Add', [carried, around]))
+  g.output('y', g.op('Loop', [g.scalar('int64', 3), g.constant('bool', [], [1]), x], { body: body.graph() }))
+  const feeds = { x: { type: 'float32', shape: [2, 64], data: drawn(128) } } as const
+  const expected = await run(g.model(), feeds)
+  assert.ok(error(await run(quantiseModel(g.model(), { bits: 8 }), feeds), expected) < 0.03)
+})
+
 test('sizes are a quarter and a seventh, with the scales', () => {
   const g = createGraphBuilder('large')
   const x = g.input('x', 'float32', ['rows', 512])
