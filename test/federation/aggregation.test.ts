@@ -247,6 +247,53 @@ test('the geometric median is that of the paper, as far as integers of 26 bits f
   )
 })
 
+test('mixing puts the mean of its nearest in the place of each update', () => {
+  fc.assert(
+    fc.property(rowsFrom(5, 9), samplesOf, (rows, given) => {
+      const liars = (rows.length - 1) >> 1
+      const parts = rows.length - liars
+      const sums = rows.map((row, i) => {
+        const order = [...rows.keys()].sort((a, b) => {
+          const [x, y] = [distance(row, rows[a]!), distance(row, rows[b]!)]
+          return x < y ? -1 : x > y ? 1 : a === i ? -1 : b === i ? 1 : a - b
+        })
+        return row.map((_, at) => order.slice(0, parts).reduce((sum, j) => sum + rows[j]![at]!, 0))
+      })
+      const updates = updatesOf(rows, given)
+      const mean = aggregateWith({ weigh: 'equal', mix: { liars }, rule: { kind: 'mean' } }, updates)
+      assert.equal(
+        [...mean.values],
+        rows[0]!.map((_, at) => column(sums, at).reduce((a, b) => a + b) / (parts * rows.length)),
+      )
+      assert.is(mean.whole, parts * rows.length)
+      // With so many samples the weights do not fit, and are rounded down.
+      const shares = rows.map((_, i) => given[i]! * 50)
+      const total = shares.reduce((a, b) => a + b)
+      const { values } = aggregateWith(
+        { weigh: 'samples', mix: { liars }, rule: { kind: 'mean' } },
+        updatesOf(rows, shares),
+      )
+      const expected = rows[0]!.map(
+        (_, at) => column(sums, at).reduce((sum, x, i) => sum + (x / parts) * shares[i]!, 0) / total,
+      )
+      near(values, expected, 2 ** 24)
+      for (const rule of [
+        { kind: 'geometric-median', iterations: 6, smoothing: 2 ** -24 },
+        { kind: 'centered-clipping', iterations: 3, radius: { norm: 0.3 } },
+      ] as const) {
+        const mixed = sums.map((row) => row.map((x) => x / parts))
+        const equalShares = rows.map(() => 1)
+        const plain =
+          rule.kind === 'geometric-median'
+            ? weiszfeld(mixed, equalShares, 6)
+            : clippedCentre(mixed, equalShares, Math.floor(0.3 * 2 ** 24), 3)
+        near(aggregateWith({ weigh: 'equal', mix: { liars }, rule }, updates).values, plain, 2 ** 24)
+      }
+    }),
+    { numRuns: 30 },
+  )
+})
+
 test('centered clipping is that of the paper', () => {
   fc.assert(
     fc.property(rowsFrom(3, 9), samplesOf, (rows, given) => {
@@ -405,6 +452,16 @@ test('a plan that cannot hold is refused when the run is created', () => {
   assert.is(read({ weigh: 'samples', rule: { kind: 'krum', liars: 1 } }), 'cannot_weigh')
   assert.is(read({ weigh: 'samples', rule: { kind: 'trimmed-mean', liars: 1 } }), 'cannot_weigh')
   assert.is(read({ weigh: 'samples', rule: { kind: 'trimmed-mean', liars: { percent: 20 } } }), 'none')
+  const mixed = { weigh: 'equal', mix: { liars: 2 } } as const
+  assert.is(read({ ...mixed, rule: { kind: 'median' } }), 'cannot_mix')
+  assert.is(
+    codeOf(() => checkPlan({ ...mixed, rule: { kind: 'mean' } }, { least: 4, most: 9 })),
+    'too_many_liars',
+  )
+  assert.is(
+    codeOf(() => checkPlan({ ...mixed, rule: { kind: 'mean' } }, { least: 5, most: 9 })),
+    'none',
+  )
   const check = (rule: AggregationPlan['rule'], least: number, most: number) =>
     codeOf(() => checkPlan(equal(rule), { least, most }))
   assert.is(check({ kind: 'trimmed-mean', liars: 2 }, 4, 9), 'too_many_liars')

@@ -6,9 +6,10 @@ import type { Gram } from './gram.ts'
 import type { Aggregate, Aggregator, Update, UpdateReport } from './index.ts'
 import { type Kernels, maxLength, maxUpdates, oneWhole, valueLimit } from './kernels.ts'
 import { krumScores, lowestOf } from './krum.ts'
+import { mix, unmix } from './mixing.ts'
 import { type KernelName, openKernels } from './open-kernels.ts'
 import { leastToJudge, outlierLimit, outliersAmong, typicalDistances } from './outliers.ts'
-import { type AggregationPlan, liarsAmong, objection, readPlan } from './plan.ts'
+import { type AggregationPlan, type AggregationRule, liarsAmong, objection, readPlan } from './plan.ts'
 import { squareRoot } from './square-root.ts'
 import { readerOf, type ValueReader } from './values.ts'
 
@@ -49,10 +50,14 @@ interface Row {
   readonly factor: number
 }
 
+interface Weights {
+  readonly weights: readonly number[]
+  readonly whole: number
+  readonly scores?: readonly bigint[]
+}
+
 /** How the rows are put together: by integer weights, or place by place with `trim` of the mass left out on each side. */
-type Decision =
-  | { readonly weights: readonly number[]; readonly whole: number; readonly scores?: readonly bigint[] }
-  | { readonly trim: number; readonly mass: readonly number[] | undefined; readonly kept: number }
+type Decision = Weights | { readonly trim: number; readonly mass: readonly number[] | undefined; readonly kept: number }
 
 /** Yields where a pause may be made. All of the order of work is fixed; a pause changes nothing. */
 function* aggregation(
@@ -83,7 +88,7 @@ function* aggregation(
     if (plan.outliers.measure === 'distance') gram = yield* gramOf(kernels, rows, length)
     const sizes = gram === undefined ? norms : typicalDistances(gram)
     const limit = outlierLimit(sizes, plan.outliers.sigmas)
-    const gone = outliersAmong(sizes, limit, (left) => objection(plan.rule, left) === undefined)
+    const gone = outliersAmong(sizes, limit, (left) => objection(plan, left) === undefined)
     outlying = { sizes, limit }
     rows = rows.filter(({ at }) => !gone.has(at))
     gram = gram?.of(rows.map(({ at }) => at))
@@ -147,12 +152,9 @@ function* aggregation(
 }
 
 /** @throws OwmError `too_few_updates`, `too_many_updates`, `wrong_length`, `bad_samples`, `too_many_samples` */
-function checkedShares(
-  { weigh, mostSamples, rule }: AggregationPlan,
-  updates: readonly Update[],
-  readers: readonly ValueReader[],
-): number[] {
-  const why = objection(rule, updates.length)
+function checkedShares(plan: AggregationPlan, updates: readonly Update[], readers: readonly ValueReader[]): number[] {
+  const { weigh, mostSamples } = plan
+  const why = objection(plan, updates.length)
   if (why !== undefined) throw new OwmError('too_few_updates', `The updates cannot be put together: ${why}.`)
   if (updates.length > maxUpdates) throw new OwmError('too_many_updates', `${updates.length} are over ${maxUpdates}.`)
   const length = readers[0]!.length
@@ -197,33 +199,51 @@ function* gramOf(kernels: Kernels, rows: readonly Row[], length: number): Genera
   return kernels.gram()
 }
 
-function needsProducts({ rule }: AggregationPlan): boolean {
-  return !(rule.kind === 'mean' || rule.kind === 'median' || rule.kind === 'trimmed-mean')
+function needsProducts({ rule, mix }: AggregationPlan): boolean {
+  return mix !== undefined || !(rule.kind === 'mean' || rule.kind === 'median' || rule.kind === 'trimmed-mean')
 }
 
-function decide({ weigh, rule }: AggregationPlan, shares: readonly number[], gram: Gram | undefined): Decision {
+function decide(
+  { weigh, rule, mix: mixing }: AggregationPlan,
+  shares: readonly number[],
+  gram: Gram | undefined,
+): Decision {
   const total = shares.reduce((sum, share) => sum + share, 0)
   const trimmed = (trim: number): Decision => ({
     trim,
     mass: weigh === 'samples' ? shares : undefined,
     kept: total - 2 * trim,
   })
-  if (rule.kind === 'mean') return { weights: shares, whole: total }
   if (rule.kind === 'median') return trimmed(Math.ceil(total / 2) - 1)
   if (rule.kind === 'trimmed-mean') return trimmed(liarsAmong(rule.liars, total))
+  if (mixing === undefined || gram === undefined) return weightsBy(rule, shares, gram, 1)
+  const mixture = mix(gram, liarsAmong(mixing.liars, shares.length))
+  const { weights, whole, scores } = weightsBy(rule, shares, mixture.gram, mixture.parts)
+  return { ...unmix(mixture, weights, whole), ...(scores === undefined ? {} : { scores }) }
+}
+
+/** `parts`: of what the products are, as many make a whole update. */
+function weightsBy(
+  rule: Exclude<AggregationRule, { readonly kind: 'median' | 'trimmed-mean' }>,
+  shares: readonly number[],
+  gram: Gram | undefined,
+  parts: number,
+): Weights {
+  const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
+  if (rule.kind === 'mean') return { weights: shares, whole: sum(shares) }
   if (gram === undefined) throw new Error(`${rule.kind} needs the products`)
   if (rule.kind === 'geometric-median') {
-    const weights = geometricMedian(gram, shares, rule.iterations, rule.smoothing)
-    return { weights, whole: weights.reduce((sum, weight) => sum + weight, 0) }
+    const weights = geometricMedian(gram, shares, rule.iterations, rule.smoothing * parts)
+    return { weights, whole: sum(weights) }
   }
   if (rule.kind === 'centered-clipping') {
     const norms = shares.map((_, i) => gram.norm(i))
-    const radius = boundInUnits(rule.radius, norms)
+    const radius = boundInUnits(rule.radius, norms) * ('norm' in rule.radius ? BigInt(parts) : 1n)
     return { weights: centeredClipping(gram, shares, rule.iterations, radius), whole: oneWhole }
   }
   const liars = liarsAmong(rule.liars, shares.length)
   const scores = krumScores(gram, liars)
   const chosen = lowestOf(scores, rule.kind === 'krum' ? 1 : (rule.keep ?? shares.length - liars))
   const weights = shares.map((share, i) => (chosen.has(i) ? share : 0))
-  return { weights, whole: weights.reduce((sum, weight) => sum + weight, 0), scores }
+  return { weights, whole: sum(weights), scores }
 }
