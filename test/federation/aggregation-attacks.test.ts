@@ -4,6 +4,7 @@ import { suite } from '../suite.ts'
 import {
   accuracyUnder,
   apart,
+  attackedRound,
   attacks,
   lengthOf,
   movedBy,
