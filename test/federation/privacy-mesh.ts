@@ -130,6 +130,7 @@ export function secureSum(plan: Plan): Outcome {
   const records: Record<string, ParticipantRecord | null> = Object.fromEntries(peers.map((peer) => [peer, null]))
   const gone = new Set<string>()
   const restarted = new Set<string>()
+  const pushed = new Set<string>()
   const sums: Record<string, ContributionSum> = {}
   const failures: Failure[] = []
   const accused: string[] = []
@@ -197,8 +198,10 @@ export function secureSum(plan: Plan): Outcome {
     if (statement !== null) {
       said.push(statement)
       const { kind, document } = statement
-      const block = statement.kind === 'input' ? (blocks.get(statement.input)?.byteLength ?? 0) : 0
-      upBytes[peer] = (upBytes[peer] ?? 0) + document.byteLength + block
+      // A block goes up once: a member that has stored it says so.
+      const block = statement.kind === 'input' && !pushed.has(statement.input) ? blocks.get(statement.input) : undefined
+      if (statement.kind === 'input') pushed.add(statement.input)
+      upBytes[peer] = (upBytes[peer] ?? 0) + document.byteLength + (block?.byteLength ?? 0)
       for (const member of members) {
         carry(() => toAggregator(member, { type: 'said', statement: openStatement(kind, document) }))
       }
