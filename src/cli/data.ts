@@ -1,4 +1,5 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
+import { integerBetween, numberIn } from './numbers.ts'
 
 /** `owm data`: what is in files and folders, and tokenizers of text. */
 export function registerData(program: Command): void {
@@ -8,7 +9,11 @@ export function registerData(program: Command): void {
     .description('what files or folders hold: kind, examples, classes, what is held out, duplicates, a sample')
     .argument('<path...>', 'a folder, or files')
     .option('--target <name>', 'the column or field that is to be told from the others')
-    .option('--tail <share>', 'hold out the last part of the text, not every tenth piece', share)
+    .option(
+      '--tail <share>',
+      'hold out the last part of the text, not every tenth piece',
+      numberIn({ above: 0, below: 1 }),
+    )
     .option('--classes', 'folders in the folder are classes, their files examples, whatever they hold', false)
     .option('--json', 'print JSON, for programs', false)
     .addHelpText(
@@ -35,8 +40,8 @@ Where to get some, by name (nothing is downloaded):
     .description('learn byte-level BPE tokens from text, as a tokenizer.json that other tools read too')
     .argument('<path...>', 'files or folders of text')
     .requiredOption('--out <file>', 'where to write it')
-    .option('--vocabulary <tokens>', 'how many tokens, the 256 bytes among them', integer(256), 4096)
-    .option('--min-frequency <count>', 'pairs seen less often make no token', integer(1), 2)
+    .option('--vocabulary <tokens>', 'how many tokens, the 256 bytes among them', integerBetween(256), 4096)
+    .option('--min-frequency <count>', 'pairs seen less often make no token', integerBetween(1), 2)
     .option('--json', 'print JSON, for programs', false)
     .addHelpText(
       'after',
@@ -63,20 +68,4 @@ export interface TokenizerOptions {
   readonly vocabulary: number
   readonly minFrequency: number
   readonly json: boolean
-}
-
-function integer(least: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (!Number.isSafeInteger(value) || value < least || text.trim() === '') {
-      throw new InvalidArgumentError(`Give a whole number from ${least}.`)
-    }
-    return value
-  }
-}
-
-function share(text: string): number {
-  const value = Number(text)
-  if (!(value > 0 && value < 1)) throw new InvalidArgumentError('Give a number above 0 and below 1.')
-  return value
 }

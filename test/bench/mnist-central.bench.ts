@@ -25,6 +25,7 @@ export async function run(args: readonly string[]): Promise<Readonly<Record<stri
       measurements: 2,
       saveSeconds: 0,
       restart: false,
+      classes: false,
       json: false,
     })
     const { measured, seconds, steps } = await trainLocally({ logger: silentLogger }, job, {

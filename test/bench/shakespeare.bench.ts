@@ -37,6 +37,7 @@ export async function run(args: readonly string[]): Promise<Readonly<Record<stri
       measurements: 4,
       saveSeconds: 0,
       restart: false,
+      classes: false,
       json: false,
       ...options,
     })

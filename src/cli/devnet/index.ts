@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander'
+import { integerBetween } from '../numbers.ts'
 import { createTerminal } from '../terminal.ts'
-import { type DevnetOptions, integerBetween, maxPeers, maxRounds, parseKill } from './options.ts'
+import { type DevnetOptions, maxPeers, maxRounds, parseKill } from './options.ts'
 
 /** `owm devnet`: the whole idea on one machine, in a minute. */
 export function registerDevnet(program: Command): void {

@@ -15,16 +15,6 @@ export interface DevnetOptions {
   readonly json: boolean
 }
 
-export function integerBetween(low: number, high: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (!Number.isInteger(value) || value < low || value > high) {
-      throw new InvalidArgumentError(`Give a whole number from ${low} to ${high}.`)
-    }
-    return value
-  }
-}
-
 export function parseKill(text: string): Kill {
   const match = /^(leader|trainer)@([1-9]\d{0,3})$/.exec(text)
   if (match === null) throw new InvalidArgumentError('Write leader@3 or trainer@3: whom to kill, and in which round.')

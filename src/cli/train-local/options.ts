@@ -1,5 +1,4 @@
 /** From what was typed to a job. */
-
 import { availableMemory } from 'node:process'
 import { fileURLToPath } from 'node:url'
 import type { Precision, ProviderName } from '../../onnx/index.ts'
@@ -17,6 +16,9 @@ export interface LocalOptions extends LearningOptions, FileOptions {
   readonly accumulate: number
   readonly context?: number
   readonly tail?: number
+  readonly tokenizer?: string
+  readonly target?: string
+  readonly classes: boolean
   readonly lora?: number
   readonly loraTargets?: readonly string[]
   readonly seed: number
@@ -37,10 +39,14 @@ const memoryShare = 0.9
 export function jobFor(options: LocalOptions): LocalJob {
   const model = parseModel(options.model, options)
   const recipe = recipes[model.kind]
-  const { data = ownText(), out, steps, epochs, context = recipe.context, tail, lora, loraTargets } = options
+  const { data = ownText(), out, steps, epochs, context = recipe.context, lora, loraTargets } = options
+  const { tail, tokenizer, target, classes } = options
   const source = detectSource(data, {
     context,
-    ...(tail === undefined ? {} : { heldOutTail: tail }),
+    ...(tail !== undefined && { heldOutTail: tail }),
+    ...(tokenizer !== undefined && { tokenizer }),
+    ...(target !== undefined && { target }),
+    ...(classes && { kind: 'folder' }),
   })
   return {
     model,
