@@ -45,7 +45,9 @@ export const providers: Readonly<Record<ProviderName, Provider>> = {
     loops: false,
     exactThreads: 0,
     missing: 'It needs a GPU with a driver for Vulkan, Direct3D 12 or Metal; vulkaninfo tells what Vulkan sees.',
-    limits: 'no MaxPool with indices, no float64; float16 where the adapter has shader-f16',
+    limits:
+      'no MaxPool with indices, no float64; float16 where the adapter has shader-f16; ' +
+      'Round, Softsign, Selu and Celu go to the CPU and back',
   },
   // Not tried.
   cuda: {
@@ -57,7 +59,7 @@ export const providers: Readonly<Record<ProviderName, Provider>> = {
     missing:
       'The npm package brings no CUDA libraries, and needs CUDA 12 and cuDNN 9 beside. They are fetched by: ' +
       'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js',
-    limits: 'no MaxUnpool; sums by atomic additions have no fixed order',
+    limits: 'sums by atomic additions have no fixed order',
   },
   // Not tried. Its Gemm, MatMul and Conv take constant weights alone, so that a training step would run on the CPU.
   coreml: {
