@@ -48,6 +48,8 @@ export interface Plan {
   readonly vanish?: Readonly<Record<number, StatementKind | 'mask'>>
   /** Restarts a peer, with what it had written down, as soon as it has said this. */
   readonly restart?: Readonly<Record<number, StatementKind>>
+  /** Who gives the attempt up as soon as it has said this. */
+  readonly renounce?: Readonly<Record<number, StatementKind>>
   /** The member that leads is gone as soon as it is in this phase; the next one leads. */
   readonly leaderDies?: AggregatorState['phase']
   /** Changes what a peer says. Null: it says nothing. */
@@ -207,6 +209,7 @@ export function secureSum(plan: Plan): Outcome {
       }
     }
     if (plan.vanish?.[place] === body.kind) gone.add(peer)
+    if (plan.renounce?.[place] === body.kind) later(nowMs, () => toParticipant(peer, { type: 'renounce' }))
     if (plan.restart?.[place] === body.kind && !restarted.has(peer)) {
       restarted.add(peer)
       later(nowMs + 50, () => {

@@ -1,5 +1,6 @@
 import * as assert from 'uvu/assert'
 import { isOpening, type Opening } from '../../src/federation/privacy/opening.ts'
+import { mayTakePart, type ParticipantRecord } from '../../src/federation/privacy/participant.ts'
 import { isPeerSet, peerSetOf, placesOf } from '../../src/federation/privacy/peer-set.ts'
 import { defaultThreshold, directoryOf, toleratedColluders } from '../../src/federation/privacy/session.ts'
 import { secretBytes } from '../../src/federation/privacy/shamir.ts'
@@ -100,6 +101,22 @@ test('no peer reveals both secrets of a peer, whatever it is asked', () => {
   }
   assert.ok(lists.size >= 5)
   for (const [peer, revealed] of lists) assert.is(revealed.size, 1, peer)
+})
+
+test('who gives an attempt up for the next one reveals nothing in it; who has revealed cannot', () => {
+  const outcome = secureSum({ ...calm, threshold: 6, renounce: { 1: 'consent' } })
+  // Six others consent and reveal: the sum is opened without it, and its input counts.
+  assertExact(outcome, 7)
+  const [one = '', other = ''] = outcome.peers.slice(1)
+  assert.not.ok(outcome.said.some(({ kind, peer }) => kind === 'reveal' && peer === one))
+  assert.ok(mayTakePart([outcome.records[one] as ParticipantRecord]))
+  assert.not.ok(mayTakePart([outcome.records[other] as ParticipantRecord]))
+  assert.ok(mayTakePart([]))
+  // Too few are left to open it: then the next attempt has enough.
+  assertFails(secureSum({ ...calm, renounce: { 1: 'consent', 2: 'consent', 3: 'input' } }), 'too_few_shares')
+  const late = secureSum({ ...calm, renounce: { 1: 'reveal' } })
+  assertExact(late, 7)
+  assert.not.ok(mayTakePart([late.records[late.peers[1] ?? ''] as ParticipantRecord]))
 })
 
 test('survivor lists that differ from peer to peer open nothing', () => {

@@ -19,6 +19,8 @@ export interface ParticipantRecord {
   readonly input: MaskedInput | null
   readonly consented: Uint8Array | null
   readonly revealed: Uint8Array | null
+  /** It reveals nothing any more in this attempt, so that it may take part in the next one of the round. */
+  readonly renounced: boolean
 }
 export interface MaskedInput {
   /** CID of the masked contribution, which is durable here. */
@@ -31,6 +33,15 @@ const nothingPromised: ParticipantRecord = {
   input: null,
   consented: null,
   revealed: null,
+  renounced: false,
+}
+
+/**
+ * Whether a peer with these records of the attempts before may take part in another one of the same round. Those who
+ * opened a sum are in no second one: otherwise the difference of the two could be one peer's update.
+ */
+export function mayTakePart(before: readonly ParticipantRecord[]): boolean {
+  return before.every((record) => record.renounced)
 }
 
 export interface ParticipantState {
@@ -59,6 +70,8 @@ export interface ParticipantState {
 export type ParticipantEvent =
   | { readonly type: 'tick' }
   | { readonly type: 'ready' }
+  /** This attempt is given up for the next one. Refused, by `promised.renounced` staying false, once it has revealed. */
+  | { readonly type: 'renounce' }
   | ({ readonly type: 'masked' } & MaskedInput)
   | { readonly type: 'message'; readonly from: string; readonly message: Message }
 
@@ -106,11 +119,12 @@ export function beginParticipant(
     repeats: 0,
   }
   const effects: ParticipantEffect[] = []
-  say(state, effects, nowMs, keysOf(secrets, config))
+  if (!promised.renounced) say(state, effects, nowMs, keysOf(secrets, config))
   return { state, effects }
 }
 
 export function stepParticipant(before: ParticipantState, event: ParticipantEvent, nowMs: number): ParticipantStep {
+  if (before.promised.renounced) return { state: before, effects: [] }
   const state: Draft = { ...before }
   const effects: ParticipantEffect[] = []
   switch (event.type) {
@@ -120,6 +134,11 @@ export function stepParticipant(before: ParticipantState, event: ParticipantEven
     case 'ready':
       state.ready = true
       break
+    case 'renounce':
+      if (state.promised.revealed !== null) break
+      promise(state, effects, { renounced: true })
+      state.saying = null
+      return { state, effects }
     case 'masked':
       onMasked(state, effects, event)
       break
