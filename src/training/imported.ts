@@ -125,9 +125,17 @@ function opened(file: ModelFile, opening: Opening): { readonly builder: GraphBui
     const open = graphOf(file, opening, true)
     if (!fixed || open.value.shape[0] === 'batch') return open
   } catch (error) {
-    if (!fixed) throw error
+    if (!fixed) throw hinted(error, opening)
   }
   return graphOf(file, opening, false)
+}
+
+/** Exporters write an example's size into a graph whose inputs they leave open. */
+function hinted(error: unknown, { input, sizes }: Opening): unknown {
+  const open = input.shape.slice(1).filter((size) => typeof size === 'string' && !Object.hasOwn(sizes, size))
+  if (!(error instanceof OwmError) || error.code !== 'bad_graph' || open.length === 0) return error
+  const message = `${error.message} Perhaps the file is for one size alone: give it with \`sizes\` (${open.join(', ')}).`
+  return new OwmError(error.code, message, error.details, error)
 }
 
 function graphOf(file: ModelFile, { input, output, ties, better, sizes }: Opening, openBatch: boolean) {

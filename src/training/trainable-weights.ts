@@ -14,6 +14,8 @@ const hasRule = ({ op }: Step, at: number): boolean => {
   const rulesOfOp = rules[op]
   return typeof rulesOfOp === 'function' || rulesOfOp?.[at] !== undefined
 }
+/** Of an operator that has rules, an input without one: statistics. Exporters store equal tensors once, whatever for. */
+const isGiven = (step: Step, at: number): boolean => rules[step.op] !== undefined && !hasRule(step, at)
 const isNumber = (value: Value | undefined): value is Value => value?.type === 'float32'
 
 /**
@@ -35,7 +37,10 @@ export function chooseTrainable(
       if (isNumber(value) && (hasRule(step, at) || rules[step.op] === undefined)) reached.add(value.name)
     })
   }
-  const able = [...weights.keys()].filter((name) => reached.has(name))
+  const given = new Set(
+    steps.flatMap((step) => step.inputs.filter((_, at) => isGiven(step, at)).map((value) => value?.name)),
+  )
+  const able = [...weights.keys()].filter((name) => reached.has(name) && !given.has(name))
   for (const pattern of [...(trainable ?? []), ...freeze]) {
     if (able.some((name) => matchesAny([pattern], name))) continue
     const message = `No weight with an influence on the output is called ${pattern}.`
@@ -51,10 +56,11 @@ export function chooseTrainable(
 
 /**
  * A number by itself is part of a formula, unless it is called as a layer's parameter is (`head.bias`); an infinity is
- * part of a mask.
+ * part of a mask; and what PyTorch numbers (`val_8`) it has calculated, where no layer uses it: `weight-names.ts`.
  */
 function isWeight(name: string, { shape, data }: Tensor): boolean {
   const count = elementCount(shape)
+  if (/^val_\d+$/.test(name)) return false
   if (shape.length === 0 || count === 0 || (count === 1 && !name.includes('.'))) return false
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
   for (let at = 0; at < data.length; at += 4) if (!Number.isFinite(view.getFloat32(at, true))) return false

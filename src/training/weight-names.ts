@@ -10,6 +10,9 @@ const roles: Readonly<Record<string, readonly (string | undefined)[]>> = {
   Gemm: [undefined, 'weight', 'bias'],
   Conv: [undefined, 'weight', 'bias'],
   ConvTranspose: [undefined, 'weight', 'bias'],
+  LSTM: [undefined, 'input', 'recurrent', 'bias'],
+  GRU: [undefined, 'input', 'recurrent', 'bias'],
+  RNN: [undefined, 'input', 'recurrent', 'bias'],
 }
 
 /** Better names, by the file's. `scopes` are the parts of the model, by node. */

@@ -114,6 +114,13 @@ const uses: Record<string, (g: GraphBuilder, v: Record<'a' | 'b' | 'row' | 'ids'
   triangle: (g, { a }) => g.op('Trilu', [a, g.scalar('int64', 1)], { upper: 0 }),
   cumulative: (g, { a }) => g.op('CumSum', [a, g.scalar('int64', -2)]),
   largest: (g, { a }) => g.cast(g.op('ArgMax', [a], { axis: 1, keepdims: 0 }), 'float32'),
+  places: (g, { a }) => {
+    const places = g.constant('int64', [2, 2], [0, 1, 1, 2])
+    const picked = g.op('GatherND', [a, places])
+    return g.op('GatherND', [g.op('ScatterND', [a, places, picked]), g.constant('int64', [2, 1], [2, 0])], {
+      batch_dims: 1,
+    })
+  },
   size: (g, { a }) => g.cast(g.op('Size', [a]), 'float32'),
   logarithms: (g, { a }) =>
     g.op('ReduceLogSum', [g.op('ReduceLogSumExp', [a, g.integers([0])]), g.integers([1])], { keepdims: 0 }),

@@ -284,6 +284,16 @@ const checks: Record<string, Check> = {
       return g.op('ScatterElements', [g.op('Mul', [written, x]), places, updates], { axis: 1, reduction: 'add' })
     },
   },
+  'ScatterND of rows': {
+    shapes: [
+      [4, 2],
+      [2, 2],
+    ],
+    use: (g, x, updates) => {
+      const written = g.op('ScatterND', [x, g.constant('int64', [2, 1], [3, 1]), updates])
+      return g.op('Mul', [written, x])
+    },
+  },
   'a rotary position and a root mean square norm': {
     shapes: [[3, 4], [4]],
     use: (g, x, scale) => {

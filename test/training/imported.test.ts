@@ -176,6 +176,16 @@ for (const { name } of recorded.cases) {
   })
 }
 
+test('a file that is for one length alone says so', () => {
+  try {
+    load('gpt-script-13', {})
+    assert.unreachable()
+  } catch (error) {
+    assert.is((error as OwmError).code, 'bad_graph')
+    assert.match((error as OwmError).message, 'give it with `sizes` (sequence)')
+  }
+})
+
 test('what was learned is in the file that is written, tied copies too', async () => {
   for (const name of ['gpt-script-17', 'gpt-dynamo-20']) {
     const { model, feeds, batches, data } = load(name)

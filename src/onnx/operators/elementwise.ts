@@ -1,6 +1,6 @@
 /** Operators that work on each element for itself, with broadcasting. */
 import { OwmError } from '../../lib/index.ts'
-import { broadcast, divide, multiply } from '../dimensions.ts'
+import { add, broadcast, divide, multiply, subtract } from '../dimensions.ts'
 import type { Dimension, ElementType } from '../model.ts'
 import { eachKnown, ofNumbers } from './known.ts'
 import { need, operator, sameTypes, typeOnly } from './operator.ts'
@@ -56,8 +56,8 @@ const castTargets: Readonly<Record<number, ElementType>> = {
 }
 
 export const elementwise = {
-  Add: binary((a, b) => (a === 0 ? b : b === 0 ? a : ofNumbers((x, y) => x + y)(a, b))),
-  Sub: binary((a, b) => (b === 0 ? a : a === b ? 0 : ofNumbers((x, y) => x - y)(a, b))),
+  Add: binary((a, b) => add(a, b)),
+  Sub: binary(subtract),
   Mul: binary((a, b) => multiply([a, b])),
   /** Integers are divided towards zero. */
   Div: operator({}, (inputs) => {
@@ -146,7 +146,11 @@ export const elementwise = {
     const { shape, known } = need(inputs, 0)
     const type = castTargets[to]
     if (type === undefined) throw new OwmError('bad_graph', `A cast to type ${to}.`)
-    return [{ type, shape, known }]
+    // Towards zero.
+    const whole = type.startsWith('int')
+      ? known?.map((size) => (typeof size === 'number' ? Math.trunc(size) : size))
+      : known
+    return [{ type, shape, known: whole }]
   }),
 } as const
 

@@ -29,6 +29,21 @@ export const indexing = {
     axisOf(numbersOf(need(inputs, 1))[0]!, shape.length)
     return [{ type, shape }]
   }),
+  /** The last axis of the indices says where in the data; the first `batch_dims` axes are the same in both. */
+  GatherND: operator({ batch_dims: 'int' }, (inputs, { batch_dims = 0 }) => {
+    const [data, indices] = [need(inputs, 0), need(inputs, 1)]
+    const depth = indices.shape.at(-1)
+    if (typeof depth !== 'number' || batch_dims < 0 || batch_dims + depth > data.shape.length) {
+      throw new OwmError('bad_graph', `Indices of shape [${indices.shape.join(', ')}].`)
+    }
+    return [{ type: data.type, shape: [...indices.shape.slice(0, -1), ...data.shape.slice(batch_dims + depth)] }]
+  }),
+  /** Writes over; what is added is left to `ScatterElements`, since here threads lose sums. */
+  ScatterND: operator({ reduction: 'string' }, (inputs, { reduction = 'none' }) => {
+    const { type, shape } = need(inputs, 0)
+    if (reduction !== 'none') throw new OwmError('unsupported_model', `A scatter that reduces by ${reduction}.`)
+    return [{ type, shape }]
+  }),
   GatherElements: operator({ axis: 'int' }, (inputs, { axis = 0 }) => {
     const [data, indices] = [need(inputs, 0), need(inputs, 1)]
     axisOf(axis, data.shape.length)

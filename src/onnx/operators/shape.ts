@@ -1,6 +1,6 @@
 /** Shapes themselves, and operators that move elements and change none. */
 import { OwmError } from '../../lib/index.ts'
-import { broadcast, divide, multiply } from '../dimensions.ts'
+import { add, broadcast, divide, multiply, subtract } from '../dimensions.ts'
 import type { Dimension } from '../model.ts'
 import { eachKnown, maxKnownElements, movedKnown } from './known.ts'
 import { axisOf, knownOf, need, numbersOf, operator, sameTypes, typeOnly } from './operator.ts'
@@ -15,8 +15,8 @@ export const shapes = {
     const { type } = need(inputs, 0)
     const [start, limit, delta] = [0, 1, 2].map((at) => knownOf(need(inputs, at))[0]!)
     if (typeof limit === 'string' || typeof start === 'string' || typeof delta === 'string') {
-      if (start !== 0 || delta !== 1) throw new OwmError('bad_graph', 'A range that does not count from 0 by 1.')
-      return [{ type, shape: [limit!] }]
+      if (delta !== 1) throw new OwmError('bad_graph', 'A range to an unknown end that does not count by 1.')
+      return [{ type, shape: [subtract(limit!, start!)] }]
     }
     const count = Math.max(0, Math.ceil((limit! - start!) / delta!))
     if (!Number.isSafeInteger(count)) throw new OwmError('bad_graph', 'A range without an end.')
@@ -95,19 +95,14 @@ export const shapes = {
     const parts = inputs.map((_, index) => need(inputs, index))
     for (const { shape } of parts) broadcast(shape.with(at, 1), first.shape.with(at, 1))
     const sizes = parts.map(({ shape }) => shape[at]!)
-    const total = sizes.every((size) => typeof size === 'number')
-      ? sizes.reduce((sum, size) => sum + size, 0)
-      : sizes.every((size) => size === sizes[0])
-        ? multiply([sizes.length, sizes[0]!])
-        : sizes.join('+')
     const followed = at === 0 && parts.every((part) => part.known !== undefined)
     const known = followed ? parts.flatMap((part) => part.known!) : undefined
-    return [{ type, shape: first.shape.with(at, total), known }]
+    return [{ type, shape: first.shape.with(at, add(...sizes)), known }]
   }),
   Slice: operator({}, (inputs) => {
     const input = need(inputs, 0)
     const { type, shape } = input
-    const [starts, ends] = [numbersOf(need(inputs, 1)), knownOf(need(inputs, 2))]
+    const [starts, ends] = [knownOf(need(inputs, 1)), knownOf(need(inputs, 2))]
     const axes = inputs[3] === undefined ? starts.map((_, at) => at) : numbersOf(inputs[3])
     const steps = inputs[4] === undefined ? starts.map(() => 1) : numbersOf(inputs[4])
     const sliced = [...shape]
@@ -117,7 +112,10 @@ export const shapes = {
       const target = axisOf(axis, shape.length)
       const size = shape[target]!
       sliced[target] = sliceSize(size, starts[at]!, ends[at]!, steps[at]!)
-      if (typeof size === 'number') first[target] = clamped(starts[at]!, size, steps[at]! < 0 ? size - 1 : size)
+      const start = starts[at]!
+      if (typeof size === 'number' && typeof start === 'number') {
+        first[target] = clamped(start, size, steps[at]! < 0 ? size - 1 : size)
+      }
       step[target] = steps[at]!
     })
     const known = movedKnown(input, sliced, (place) => place.map((at, axis) => first[axis]! + at * step[axis]!))
@@ -162,18 +160,20 @@ function clamped(at: number, size: number, most: number): number {
   return Math.min(Math.max(at < 0 ? at + size : at, 0), most)
 }
 
-function sliceSize(size: Dimension, start: number, end: Dimension, step: number): Dimension {
+function sliceSize(size: Dimension, start: Dimension, end: Dimension, step: number): Dimension {
   if (step === 0) throw new OwmError('bad_graph', 'A slice without a step.')
-  if (typeof size === 'string' || typeof end === 'string') {
-    // The last few of a named size, or all but the last few: the caller vouches that there are as many.
-    if (typeof end === 'number' && step === 1 && end >= maxNamedSize && start < 0) return -start
-    if (typeof end === 'number' && step === 1 && end < 0 && start === 0) return `${size}(${end})`
-    if (start !== 0 || step !== 1) throw new OwmError('bad_graph', `A slice of the size ${size}, which is not known.`)
-    // A part up to a named size or a number: the caller vouches that it is no larger than the whole.
-    return typeof end === 'string' || end < maxNamedSize ? end : size
+  if (typeof size === 'number' && typeof start === 'number' && typeof end === 'number') {
+    const clamp = (at: number): number => Math.min(Math.max(at < 0 ? at + size : at, step < 0 ? -1 : 0), size)
+    return Math.max(0, Math.ceil((clamp(end) - clamp(start)) / step))
   }
-  const clamp = (at: number): number => Math.min(Math.max(at < 0 ? at + size : at, step < 0 ? -1 : 0), size)
-  return Math.max(0, Math.ceil((clamp(end) - clamp(start)) / step))
+  // The caller vouches that what is asked for is there.
+  const place = (at: Dimension): Dimension => {
+    if (typeof at !== 'number') return at
+    return at >= beyond ? size : at < 0 ? add(size, at) : at
+  }
+  if (step === -1 && start === -1 && typeof end === 'number' && end <= -beyond) return size
+  if (step !== 1) throw new OwmError('bad_graph', `A slice by ${step} of the size ${size}, which is not known.`)
+  return subtract(place(end), place(start))
 }
-/** An end beyond stands for the end of the axis. */
-const maxNamedSize = 2 ** 31 - 1
+/** An end this far stands for the end of the axis. */
+const beyond = 2 ** 31 - 1

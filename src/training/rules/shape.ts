@@ -85,6 +85,11 @@ export const shapes: RuleTable = {
     undefined,
     (c) => c.g.op('GatherElements', [c.dy, input(c, 1)], { axis: attribute(c, 'axis', 0) }),
   ],
+  ScatterND: [
+    (c) => c.g.op('ScatterND', [c.dy, input(c, 1), zeros(c.g, c.dy.type, shapeOf(input(c, 2)))]),
+    undefined,
+    (c) => c.g.op('GatherND', [c.dy, input(c, 1)]),
+  ],
   GatherElements: [
     (c) =>
       c.g.op('ScatterElements', [zeros(c.g, c.dy.type, shapeOf(input(c, 0))), input(c, 1), c.dy], {
