@@ -9,6 +9,7 @@ import { registerDoctor } from './doctor.ts'
 import { exitCodeOf } from './exit.ts'
 import { registerInit } from './init.ts'
 import { registerMesh } from './mesh.ts'
+import { registerModel } from './model.ts'
 import { registerPeer } from './peer.ts'
 import { createTerminal } from './terminal.ts'
 import { registerTrain } from './train.ts'
@@ -26,6 +27,7 @@ export function createProgram(): Command {
     registerPeer,
     registerMesh,
     registerTrain,
+    registerModel,
     registerData,
     registerAsk,
     registerBootstrap,

@@ -52,6 +52,13 @@ export {
 } from './lora/adapter-file.ts'
 export { mergeAdapters, unmergeAdapters } from './lora/merge.ts'
 export { type AppendLoss, classification, crossEntropy, type Loss } from './losses.ts'
+export {
+  inspectModel,
+  type ModelInspection,
+  type Quantised,
+  type QuantiseJob,
+  quantiseModelFile,
+} from './model-files/index.ts'
 export { cnn, mlp } from './models/images.ts'
 export { lstm } from './models/lstm.ts'
 export { type TransformerShape, transformer, transformerSizes } from './models/transformer.ts'
