@@ -86,6 +86,9 @@ function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
 }
 
+/** A run copies the weights in and out once: with fewer steps, that would be part of each. */
+const minSteps = 8
+
 /** Median of runs of as many steps as fit about an eighth of the time. */
 async function stepMs({ model, input, classes, plan }: Case, threads: number, measureMs: number): Promise<number> {
   const optimizer = createOptimizer(plan)
@@ -130,7 +133,7 @@ async function stepMs({ model, input, classes, plan }: Case, threads: number, me
   const first = given(1)
   await runOnce(first, 1)
   const guess = await runOnce(first, 1)
-  const steps = Math.max(1, Math.min(500, Math.floor(measureMs / 8 / guess)))
+  const steps = Math.max(minSteps, Math.min(500, Math.floor(measureMs / 8 / guess)))
   const stackedFeeds = given(steps)
   await runOnce(stackedFeeds, steps)
   const times: number[] = []
