@@ -11,6 +11,7 @@ import { OwmError } from '../lib/index.ts'
 import {
   type Dimension,
   dataInput,
+  elementTypes,
   type Graph,
   type GraphBuilder,
   importGraph,
@@ -50,6 +51,8 @@ export interface ImportedModel extends TrainableModel {
   readonly fileNames: ReadonlyMap<string, string>
   /** Weights of the file that stay as they are. They are views into the file. */
   readonly frozen: readonly string[]
+  /** Weights that the file has as float16 or bfloat16: trained as float32, and rounded when they are written. */
+  readonly narrow: readonly string[]
   /** Copies that exporters made of a table, turned round, by the table's name: one weight still. */
   readonly ties: ReadonlyMap<string, string>
 }
@@ -98,6 +101,7 @@ export function importModel(source: Uint8Array | ModelFile, options: ImportOptio
     names: { input: input.name, output },
     fileNames,
     frozen: [...weights.keys()].filter((name) => !chosen.has(name)),
+    narrow: [...fileNames].flatMap(([name, fileName]) => (isNarrow(file, fileName) ? [name] : [])),
     ties,
   }
 }
@@ -108,6 +112,9 @@ function outputOf(graph: Graph, wanted: string | undefined): string {
   const names = graph.outputs.map(({ name, type }) => `${name} (${type})`).join(', ')
   throw new OwmError('unsupported_model', `This model has no output ${wanted ?? 'of floats'}, but ${names}.`)
 }
+
+const isNarrow = ({ model }: ModelFile, fileName: string): boolean =>
+  model.stored.get(fileName)?.type !== elementTypes.float32
 
 interface Opening {
   readonly input: Graph['inputs'][number]

@@ -14,6 +14,8 @@ const roles: Readonly<Record<string, readonly (string | undefined)[]>> = {
   GRU: [undefined, 'input', 'recurrent', 'bias'],
   RNN: [undefined, 'input', 'recurrent', 'bias'],
 }
+/** What a norm that is made of other operators ends with, its scale and shift brought to the shape of channels. */
+const rolesInNorms: typeof roles = { Mul: [undefined, 'weight'], Add: [undefined, 'bias'] }
 
 /** Better names, by the file's. `scopes` are the parts of the model, by node. */
 export function weightNames(
@@ -24,8 +26,9 @@ export function weightNames(
   const taken = new Set([...initializers.keys()])
   for (const { op, name, inputs } of nodes) {
     inputs.forEach((input, at) => {
-      const role = roles[op]?.[at]
-      const part = partOf(scopes.get(name) ?? name)
+      const scope = scopes.get(name) ?? name
+      const role = roles[op]?.[at] ?? (/_norm(_\d+)?'\]$/.test(scope) ? rolesInNorms[op]?.[at] : undefined)
+      const part = partOf(scope)
       if (role === undefined || part === '' || !numbered.test(input) || !initializers.has(input)) return
       const better = `${part}.${role}`
       if (names.has(input) || taken.has(better)) return

@@ -7,6 +7,7 @@ import { OwmError } from '../../src/lib/index.ts'
 import {
   createGraphBuilder,
   createRandom,
+  elementCount,
   encodeModel,
   openSession,
   type RuntimeTensor,
@@ -281,6 +282,128 @@ test('a runtime reads what is saved with tensors beside', async () => {
   const results = await session.run({ data: new runtime.Tensor('float32', data as Float32Array, shape) })
   await session.release()
   close(results['logits']!.data as Float32Array, recorded.cases[0]!.logits, tolerance, 'logits')
+})
+
+/** Draws examples for so many steps, and trains on them in one run. */
+async function fitted(
+  model: ImportedModel,
+  feeds: readonly Feed[],
+  draw: (data: Float32Array | Int32Array, targets: Int32Array) => void,
+  steps: number,
+): Promise<Float32Array> {
+  const { layout } = model
+  const optimizer = createOptimizer({ kind: 'adamw', learningRate: 0.01 })
+  const step = buildTrainingStep({ layout, feeds, loss: classification(model.model), optimizer })
+  const given = feeds.map(({ type, shape }) => {
+    const all = [steps, ...shape]
+    return {
+      type,
+      shape: all,
+      data: type === 'int32' ? new Int32Array(elementCount(all)) : new Float32Array(elementCount(all)),
+    }
+  })
+  draw(given[0]!.data, given[1]!.data as Int32Array)
+  const rates = Float32Array.from(Array.from({ length: steps }, (_, i) => optimizer.rates(i + 1, i / steps)).flat())
+  const weights = weightsOf(model, model.initial(0))
+  const carried = step.carried.map(({ name, shape }) => {
+    return [name, weights[name] ?? { type: 'float32', shape, data: new Float32Array(elementCount(shape)) }] as const
+  })
+  const results = await run(step.bytes, {
+    ...(Object.fromEntries(feeds.map(({ name }, at) => [name, given[at]])) as Record<string, RuntimeTensor>),
+    rates: { type: 'float32', shape: [steps, optimizer.rateCount], data: rates },
+    ...Object.fromEntries(carried),
+  })
+  const learned = new Float32Array(layout.length)
+  for (const { name, offset } of layout.entries) learned.set(results[`${name}.next`]!.data as Float32Array, offset)
+  return learned
+}
+
+/** How much of `targets` is missed, in nats. */
+function lossOf(logits: Float32Array, targets: Int32Array): number {
+  const classes = logits.length / targets.length
+  let total = 0
+  targets.forEach((target, at) => {
+    const row = [...logits.subarray(at * classes, (at + 1) * classes)]
+    const most = Math.max(...row)
+    total += most + Math.log(row.reduce((sum, value) => sum + Math.exp(value - most), 0)) - row[target]!
+  })
+  return total / targets.length
+}
+
+test('a CNN of PyTorch learns to tell strokes in noise', async () => {
+  const { model } = load('cnn-script-13')
+  const side = 9
+  const random = createRandom(21)
+  const draw = (images: Float32Array | Int32Array, kinds: Int32Array): void => {
+    for (let at = 0; at < images.length; at++) images[at] = random.unit() * 0.6
+    kinds.forEach((_, example) => {
+      const kind = random.below(4)
+      const [place, base] = [random.below(side), example * side * side]
+      kinds[example] = kind
+      for (let i = 0; i < side; i++) {
+        const shifted = (i + place) % side
+        const [row, column] = [
+          [place, i],
+          [i, place],
+          [i, shifted],
+          [i, side - 1 - shifted],
+        ][kind]! as [number, number]
+        images[base + row * side + column] = 1
+      }
+    })
+  }
+  const feeds: Feed[] = [
+    { name: 'inputs', type: 'float32', shape: [16, 1, side, side] },
+    { name: 'targets', type: 'int32', shape: [16] },
+  ]
+  const learned = await fitted(model, feeds, draw, 200)
+  const [images, kinds] = [new Float32Array(256 * side * side), new Int32Array(256)]
+  draw(images, kinds)
+  const lossWith = async (parameters: Float32Array): Promise<number> => {
+    const inputs: RuntimeTensor = { type: 'float32', shape: [256, 1, side, side], data: images }
+    const { logits } = await run(encodeModel(withParameters(model.model, parameters)), { inputs })
+    return lossOf(logits!.data as Float32Array, kinds)
+  }
+  const [before, after] = [await lossWith(model.initial(0)), await lossWith(learned)]
+  assert.ok(before > 1.2 && after < 0.5, `${before}, then ${after}`)
+})
+
+test('a GPT of PyTorch learns what letters follow which', async () => {
+  const { model } = load('gpt-script-17')
+  const letters = ' etaoinsrh'
+  const text = Int32Array.from(readFileSync('LICENSE', 'utf8').toLowerCase(), (letter) => {
+    const at = letters.indexOf(letter)
+    return at < 0 ? letters.length : at
+  })
+  const [length, held] = [6, Math.floor(text.length * 0.8)]
+  const random = createRandom(22)
+  const draw =
+    (from: number, to: number) =>
+    (tokens: Float32Array | Int32Array, targets: Int32Array): void => {
+      for (let at = 0; at < tokens.length; at += length) {
+        const start = from + random.below(to - from - length - 1)
+        tokens.set(text.subarray(start, start + length), at)
+        targets.set(text.subarray(start + 1, start + length + 1), at)
+      }
+    }
+  const shape = [16, length]
+  const feeds: Feed[] = [
+    { name: 'tokens', type: 'int32', shape },
+    { name: 'targets', type: 'int32', shape },
+  ]
+  const learned = await fitted(model, feeds, draw(0, held), 400)
+  const [tokens, targets] = [new Int32Array(256 * length), new Int32Array(256 * length)]
+  draw(held, text.length)(tokens, targets)
+  const given: RuntimeTensor = { type: 'int32', shape: [256, length], data: tokens }
+  const { logits } = await run(encodeModel(withParameters(model.model, learned)), { tokens: given })
+  // Better than knowing how often each letter comes.
+  const counts = Array.from({ length: 11 }, (_, letter) => targets.filter((target) => target === letter).length)
+  const entropy = counts.reduce(
+    (sum, n) => (n === 0 ? sum : sum - (n / targets.length) * Math.log(n / targets.length)),
+    0,
+  )
+  const loss = lossOf(logits!.data as Float32Array, targets)
+  assert.ok(loss < entropy - 0.1, `${loss}, of ${entropy}`)
 })
 
 test.run()
