@@ -43,7 +43,7 @@ export const recipes: Readonly<Record<ModelChoice['kind'], Recipe>> = {
   cnn: images,
   lstm: {
     ...text,
-    plan: { ...text.plan, learningRate: 2e-3, weightDecay: 0 },
+    plan: { ...text.plan, learningRate: 4e-3, weightDecay: 0 },
     batch: 32,
     context: 80,
   },
@@ -90,7 +90,7 @@ export function parseModel(wish: string, { trainable, freeze }: FileOptions): Mo
       if (parts.length > 0) throw wrong()
       return { kind, channels: [32, 64], hidden: 512 }
     case 'lstm':
-      return { kind, width: 8, hidden: 256, layers: 2, ...numbers(['width', 'hidden', 'layers']) }
+      return { kind, width: 64, hidden: 256, layers: 2, ...numbers(['width', 'hidden', 'layers']) }
     case 'gpt': {
       if (Object.hasOwn(transformerSizes, rest))
         return { kind, ...transformerSizes[rest as keyof typeof transformerSizes] }
