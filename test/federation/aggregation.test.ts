@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
 import { aggregate as aggregateToday } from '../../src/federation/aggregate.ts'
@@ -78,6 +79,28 @@ test("the weighted mean is today's, to the bit, read from today's updates", () =
     }),
     { numRuns: 20 },
   )
+})
+
+test('another implementation, written from the document, comes to the same bits', () => {
+  // Recorded by test/federation/vectors/record_aggregation.py.
+  const recorded = JSON.parse(readFileSync(new URL('vectors/aggregation.json', import.meta.url), 'utf8')) as {
+    updates: { samples: number; values: number[] }[]
+    results: { plan: AggregationPlan; values: string; weights: number[] }[]
+  }[]
+  for (const { updates, results } of recorded) {
+    const given = updates.map(({ samples, values }) => ({ samples, values: Int32Array.from(values) }))
+    assert.is(results.length, 19)
+    for (const { plan, values, weights } of results) {
+      const result = aggregateWith(readPlan(plan), given)
+      const said = JSON.stringify(plan)
+      assert.equal(
+        result.reports.map(({ weight }) => weight),
+        weights,
+        said,
+      )
+      assert.is(Buffer.from(result.values.buffer).toString('hex'), values, said)
+    }
+  }
 })
 
 test('clipping brings a long update to the bound and leaves a short one as it is', () => {

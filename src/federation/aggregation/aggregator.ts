@@ -1,15 +1,14 @@
 import { setImmediate } from 'node:timers/promises'
 import { OwmError } from '../../lib/index.ts'
+import { eachBlock, type Row } from './blocks.ts'
 import { boundInUnits, clippingFactor } from './bounds.ts'
-import { centeredClipping, geometricMedian } from './geometric-median.ts'
-import type { Gram } from './gram.ts'
-import type { Aggregate, Aggregator, Update, UpdateReport } from './index.ts'
-import { type Kernels, maxLength, maxUpdates, oneWhole, valueLimit } from './kernels.ts'
-import { krumScores, lowestOf } from './krum.ts'
-import { mix, unmix } from './mixing.ts'
+import { decide, needsProducts, putTogether } from './decision.ts'
+import type { Aggregate, Aggregator, Update } from './index.ts'
+import { maxLength, maxUpdates, oneWhole, valueLimit } from './kernels.ts'
 import { type KernelName, openKernels } from './open-kernels.ts'
 import { leastToJudge, outlierLimit, outliersAmong, typicalDistances } from './outliers.ts'
-import { type AggregationPlan, type AggregationRule, liarsAmong, objection, readPlan } from './plan.ts'
+import { type AggregationPlan, objection, readPlan } from './plan.ts'
+import { reportsOf } from './reports.ts'
 import { squareRoot } from './square-root.ts'
 import { readerOf, type ValueReader } from './values.ts'
 
@@ -43,23 +42,10 @@ export function createAggregator(plan: unknown, init: { readonly kernels?: Kerne
   }
 }
 
-/** One of the updates that still count, with what clipping makes of it. */
-interface Row {
-  readonly at: number
-  readonly reader: ValueReader
-  readonly factor: number
-}
-
-interface Weights {
-  readonly weights: readonly number[]
-  readonly whole: number
-  readonly scores?: readonly bigint[]
-}
-
-/** How the rows are put together: by integer weights, or place by place with `trim` of the mass left out on each side. */
-type Decision = Weights | { readonly trim: number; readonly mass: readonly number[] | undefined; readonly kept: number }
-
-/** Yields where a pause may be made. All of the order of work is fixed; a pause changes nothing. */
+/**
+ * Updates are read as few times as can be: once to know their norms, and, where nothing can be rejected or clipped, to do
+ * all the rest as well; once more to put them together. Yields where a pause may be made: it changes nothing.
+ */
 function* aggregation(
   plan: AggregationPlan,
   updates: readonly Update[],
@@ -68,86 +54,75 @@ function* aggregation(
   const readers = updates.map(({ values }) => readerOf(values))
   const shares = checkedShares(plan, updates, readers)
   const length = readers[0]!.length
-  const open = (rows: number): Kernels => openKernels(rows, kernelName)
-  let rows: Row[] = readers.map((reader, at) => ({ at, reader, factor: oneWhole }))
+  const values = new Float64Array(length)
+  const { clip } = plan
+  const outliers = updates.length < leastToJudge ? undefined : plan.outliers
+  const products = needsProducts(plan)
+  let rows: readonly Row[] = readers.map((reader, at) => ({ at, reader, factor: oneWhole }))
 
-  let kernels = open(rows.length)
-  yield* eachBlock(kernels, rows, length, () => {
-    for (const row of rows) {
-      const peak = kernels.survey(row.at)
+  const atOnce =
+    clip === undefined && outliers === undefined && !products ? yield* decide(plan, shares, undefined) : undefined
+  const multiplies = outliers?.measure === 'distance' || (products && clip === undefined)
+  const first = openKernels(rows.length, kernelName)
+  yield* eachBlock(first, rows, length, (from, to) => {
+    for (const { at } of rows) {
+      const peak = first.survey(at)
       if (peak < valueLimit) continue
-      throw new OwmError('out_of_range', `Update ${row.at} has a weight of ${peak} units.`, { update: row.at })
+      throw new OwmError('out_of_range', `Update ${at} has a weight of ${peak} units.`, { update: at })
     }
+    if (multiplies) first.multiply()
+    if (atOnce !== undefined) putTogether(first, atOnce, atOnce.weights, values.subarray(from, to))
   })
-  const squaredNorms = rows.map(({ at }) => kernels.squaredNorm(at))
+  const squaredNorms = rows.map(({ at }) => first.squaredNorm(at))
   const norms = squaredNorms.map(squareRoot)
+  let gram = multiplies ? first.gram() : undefined
 
-  let gram: Gram | undefined
-  let outlying: { readonly sizes: readonly bigint[]; readonly limit: bigint } | undefined
-  if (plan.outliers !== undefined && rows.length >= leastToJudge) {
-    if (plan.outliers.measure === 'distance') gram = yield* gramOf(kernels, rows, length)
-    const sizes = gram === undefined ? norms : typicalDistances(gram)
-    const limit = outlierLimit(sizes, plan.outliers.sigmas)
+  let sizes: readonly bigint[] | undefined
+  let limit: bigint | undefined
+  if (outliers !== undefined) {
+    sizes = outliers.measure === 'distance' && gram !== undefined ? typicalDistances(gram) : norms
+    limit = outlierLimit(sizes, outliers.sigmas)
     const gone = outliersAmong(sizes, limit, (left) => objection(plan, left) === undefined)
-    outlying = { sizes, limit }
     rows = rows.filter(({ at }) => !gone.has(at))
     gram = gram?.of(rows.map(({ at }) => at))
   }
 
-  const left = rows.map(({ at }) => norms[at]!)
-  const bound = plan.clip === undefined ? undefined : boundInUnits(plan.clip, left)
-  if (bound !== undefined) {
-    rows = rows.map((row) => ({ ...row, factor: clippingFactor(squaredNorms[row.at]!, bound) }))
+  let bound: bigint | undefined
+  if (clip !== undefined) {
+    const clipTo = boundInUnits(
+      clip,
+      rows.map(({ at }) => norms[at]!),
+    )
+    rows = rows.map((row) => ({ ...row, factor: clippingFactor(squaredNorms[row.at]!, clipTo) }))
     if (rows.some(({ factor }) => factor < oneWhole)) gram = undefined
+    bound = clipTo
   }
 
-  if (gram === undefined && needsProducts(plan)) {
-    kernels = open(rows.length)
-    gram = yield* gramOf(kernels, rows, length)
+  if (products && gram === undefined) {
+    const kernels = openKernels(rows.length, kernelName)
+    yield* eachBlock(kernels, rows, length, () => kernels.multiply())
+    gram = kernels.gram()
   }
   const rowShares = rows.map(({ at }) => shares[at]!)
-  const decision = decide(plan, rowShares, gram)
+  const decision = atOnce ?? (yield* decide(plan, rowShares, gram))
+  const { weights, whole, trim } = decision
 
-  const values = new Float64Array(length)
-  const weightOf = new Map<number, number>()
-  for (const [i, { at }] of rows.entries()) {
-    weightOf.set(at, 'trim' in decision ? (decision.mass?.[i] ?? 1) : decision.weights[i]!)
-  }
-  const used = rows.filter(({ at }) => weightOf.get(at)! > 0)
-  const weights = used.map(({ at }) => weightOf.get(at)!)
-  const whole = 'trim' in decision ? decision.kept : decision.whole
+  const used = rows.filter((_, i) => weights[i]! > 0)
   // Centered clipping with a radius of next to nothing may give nobody a weight: then the step is zero.
-  if (used.length > 0) kernels = open(used.length)
-  yield* eachBlock(kernels, used, used.length > 0 ? length : 0, (from, to) => {
-    const sums = values.subarray(from, to)
-    if (!('trim' in decision)) kernels.sum(weights, sums)
-    else if (decision.mass === undefined) kernels.middle(decision.trim, sums)
-    else kernels.weightedMiddle(weights, decision.trim, sums)
-    for (let i = 0; i < sums.length; i++) sums[i] = sums[i]! / whole
-  })
-
-  const rowOf = new Map(rows.map((row, i) => [row.at, { ...row, i }]))
-  const reports = updates.map((_, at): UpdateReport => {
-    const row = rowOf.get(at)
-    const weight = weightOf.get(at) ?? 0
-    const score = row === undefined || 'trim' in decision ? undefined : decision.scores?.[row.i]
-    return {
-      verdict: row === undefined ? 'rejected' : weight > 0 ? 'counted' : 'left-out',
-      code: row === undefined ? 'outlier' : weight > 0 ? null : score === undefined ? 'too_far' : 'not_chosen',
-      weight,
-      norm: Number(norms[at]!),
-      clippedBy: row === undefined || row.factor === oneWhole ? null : row.factor / oneWhole,
-      size: outlying === undefined ? null : Number(outlying.sizes[at]!),
-      score: score === undefined ? null : Number(squareRoot(score)),
-    }
-  })
+  if (atOnce === undefined && used.length > 0) {
+    const usedWeights = weights.filter((weight) => weight > 0)
+    const kernels = openKernels(used.length, kernelName)
+    yield* eachBlock(kernels, used, length, (from, to) =>
+      putTogether(kernels, decision, usedWeights, values.subarray(from, to)),
+    )
+  }
   return {
     values,
-    whole: 'trim' in decision ? weights.reduce((sum, weight) => sum + weight, 0) : decision.whole,
-    trim: 'trim' in decision ? decision.trim : null,
+    whole: trim === undefined ? whole : whole + 2 * trim,
+    trim: trim ?? null,
     bound: bound === undefined ? null : Number(bound),
-    limit: outlying === undefined ? null : Number(outlying.limit),
-    reports,
+    limit: limit === undefined ? null : Number(limit),
+    reports: reportsOf(norms, sizes, rows, decision),
   }
 }
 
@@ -172,78 +147,4 @@ function checkedShares(plan: AggregationPlan, updates: readonly Update[], reader
     throw new OwmError('too_many_samples', `The updates weigh ${total}; a sum is exact up to ${oneWhole}.`)
   }
   return shares
-}
-
-/** Calls `work` with each block of all rows loaded, and clipped. */
-function* eachBlock(
-  kernels: Kernels,
-  rows: readonly Row[],
-  length: number,
-  work: (from: number, to: number) => void,
-): Generator<void> {
-  for (let from = 0; from < length; from += kernels.width) {
-    const to = Math.min(length, from + kernels.width)
-    for (const [i, { reader, factor }] of rows.entries()) {
-      const row = kernels.rows[i]!
-      reader.read(from, row.subarray(0, to - from))
-      row.fill(0, to - from)
-      if (factor < oneWhole) kernels.scale(i, factor)
-    }
-    work(from, to)
-    yield
-  }
-}
-
-function* gramOf(kernels: Kernels, rows: readonly Row[], length: number): Generator<void, Gram> {
-  yield* eachBlock(kernels, rows, length, () => kernels.multiply())
-  return kernels.gram()
-}
-
-function needsProducts({ rule, mix }: AggregationPlan): boolean {
-  return mix !== undefined || !(rule.kind === 'mean' || rule.kind === 'median' || rule.kind === 'trimmed-mean')
-}
-
-function decide(
-  { weigh, rule, mix: mixing }: AggregationPlan,
-  shares: readonly number[],
-  gram: Gram | undefined,
-): Decision {
-  const total = shares.reduce((sum, share) => sum + share, 0)
-  const trimmed = (trim: number): Decision => ({
-    trim,
-    mass: weigh === 'samples' ? shares : undefined,
-    kept: total - 2 * trim,
-  })
-  if (rule.kind === 'median') return trimmed(Math.ceil(total / 2) - 1)
-  if (rule.kind === 'trimmed-mean') return trimmed(liarsAmong(rule.liars, total))
-  if (mixing === undefined || gram === undefined) return weightsBy(rule, shares, gram, 1)
-  const mixture = mix(gram, liarsAmong(mixing.liars, shares.length))
-  const { weights, whole, scores } = weightsBy(rule, shares, mixture.gram, mixture.parts)
-  return { ...unmix(mixture, weights, whole), ...(scores === undefined ? {} : { scores }) }
-}
-
-/** `parts`: of what the products are, as many make a whole update. */
-function weightsBy(
-  rule: Exclude<AggregationRule, { readonly kind: 'median' | 'trimmed-mean' }>,
-  shares: readonly number[],
-  gram: Gram | undefined,
-  parts: number,
-): Weights {
-  const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
-  if (rule.kind === 'mean') return { weights: shares, whole: sum(shares) }
-  if (gram === undefined) throw new Error(`${rule.kind} needs the products`)
-  if (rule.kind === 'geometric-median') {
-    const weights = geometricMedian(gram, shares, rule.iterations, rule.smoothing * parts)
-    return { weights, whole: sum(weights) }
-  }
-  if (rule.kind === 'centered-clipping') {
-    const norms = shares.map((_, i) => gram.norm(i))
-    const radius = boundInUnits(rule.radius, norms) * ('norm' in rule.radius ? BigInt(parts) : 1n)
-    return { weights: centeredClipping(gram, shares, rule.iterations, radius), whole: oneWhole }
-  }
-  const liars = liarsAmong(rule.liars, shares.length)
-  const scores = krumScores(gram, liars)
-  const chosen = lowestOf(scores, rule.kind === 'krum' ? 1 : (rule.keep ?? shares.length - liars))
-  const weights = shares.map((share, i) => (chosen.has(i) ? share : 0))
-  return { weights, whole: sum(weights), scores }
 }

@@ -4,13 +4,14 @@ import { squareRoot } from './square-root.ts'
 
 const whole = BigInt(oneWhole)
 /** Distances carry this many bits after the point, so that those between small updates do not vanish. */
-const fractionBits = 16n
+export const fractionBits = 16
+const fraction = BigInt(fractionBits)
 
 /** Of each update from the weighted mean `sum(weights * updates) / total`, in units of 2^-24 * 2^-16, rounded down. */
 function distances(gram: Gram, weights: readonly bigint[], total: bigint): bigint[] {
   return gram
     .squaredDistancesFrom(weights, total)
-    .map((square) => squareRoot((square << (2n * fractionBits)) / (total * total)))
+    .map((square) => squareRoot((square << (2n * fraction)) / (total * total)))
 }
 
 /**
@@ -19,15 +20,14 @@ function distances(gram: Gram, weights: readonly bigint[], total: bigint): bigin
  * point itself is never formed: it is a weighted mean, and its distances follow from the products.
  *
  * @param shares positive integers, at most `oneWhole` in sum
- * @param smoothing in units of the weights
+ * @param least what a distance counts as at least, in units of 2^-40
  */
-export function geometricMedian(
+export function* geometricMedian(
   gram: Gram,
   shares: readonly number[],
   iterations: number,
-  smoothing: number,
-): number[] {
-  const least = BigInt(Math.max(1, Math.floor(smoothing * 2 ** (24 + Number(fractionBits)))))
+  least: bigint,
+): Generator<void, number[]> {
   let weights = shares.map(BigInt)
   for (let iteration = 0; iteration < iterations; iteration++) {
     const total = weights.reduce((sum, weight) => sum + weight, 0n)
@@ -36,6 +36,7 @@ export function geometricMedian(
     )
     const pull = pulls.reduce((sum, one) => sum + one, 0n)
     weights = pulls.map((one) => (one * whole) / pull)
+    yield
   }
   return weights.map(Number)
 }
@@ -46,9 +47,14 @@ export function geometricMedian(
  *
  * @param radius in units of 2^-24
  */
-export function centeredClipping(gram: Gram, shares: readonly number[], iterations: number, radius: bigint): number[] {
+export function* centeredClipping(
+  gram: Gram,
+  shares: readonly number[],
+  iterations: number,
+  radius: bigint,
+): Generator<void, number[]> {
   const total = BigInt(shares.reduce((sum, share) => sum + share, 0))
-  const reach = radius << fractionBits
+  const reach = radius << fraction
   let weights = shares.map(() => 0n)
   for (let iteration = 0; iteration < iterations; iteration++) {
     const steps = distances(gram, weights, whole).map((distance, i) => {
@@ -57,6 +63,7 @@ export function centeredClipping(gram: Gram, shares: readonly number[], iteratio
     })
     const step = steps.reduce((sum, one) => sum + one, 0n)
     weights = weights.map((weight, i) => (weight * (whole - step)) / whole + steps[i]!)
+    yield
   }
   return weights.map(Number)
 }

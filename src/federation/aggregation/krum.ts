@@ -4,16 +4,16 @@ import type { Gram } from './gram.ts'
  * Krum's score (Blanchard et al. 2017, section 4): the sum of squared distances to the `n - f - 2` nearest others. Who lies far
  * from a majority has a high one, wherever other liars are.
  */
-export function krumScores(gram: Gram, liars: number): bigint[] {
+export function* krumScores(gram: Gram, liars: number): Generator<void, bigint[]> {
   const all = Array.from({ length: gram.size }, (_, i) => i)
-  return all.map((i) =>
-    all
-      .filter((j) => j !== i)
-      .map((j) => gram.squaredDistance(i, j))
-      .sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
-      .slice(0, gram.size - liars - 2)
-      .reduce((sum, distance) => sum + distance, 0n),
-  )
+  const scores: bigint[] = []
+  for (const i of all) {
+    const distances = all.filter((j) => j !== i).map((j) => gram.squaredDistance(i, j))
+    distances.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
+    scores.push(distances.slice(0, gram.size - liars - 2).reduce((sum, distance) => sum + distance, 0n))
+    yield
+  }
+  return scores
 }
 
 /** The `keep` lowest; of equal scores the earlier update's. */

@@ -14,21 +14,61 @@ export interface Mixture {
   readonly gram: Gram
 }
 
-export function mix(gram: Gram, liars: number): Mixture {
+export function* mix(gram: Gram, liars: number): Generator<void, Mixture> {
   const all = Array.from({ length: gram.size }, (_, i) => i)
   const parts = gram.size - liars
-  const neighbours = all.map((i) => {
+  const neighbours: number[][] = []
+  for (const i of all) {
     const distances = all.map((j) => gram.squaredDistance(i, j))
     // Of updates equal to it, the update itself comes first.
     const rank = (j: number): number => (j === i ? -1 : j)
-    return [...all]
-      .sort((a, b) => (distances[a]! < distances[b]! ? -1 : distances[a]! > distances[b]! ? 1 : rank(a) - rank(b)))
-      .slice(0, parts)
-  })
-  // First the products of each sum with each update, then of sums with sums.
-  const half = neighbours.map((near) => all.map((j) => near.reduce((sum, i) => sum + gram.product(i, j), 0n)))
-  const products = half.flatMap((row) => neighbours.map((near) => near.reduce((sum, j) => sum + row[j]!, 0n)))
+    const order = [...all].sort((a, b) =>
+      distances[a]! < distances[b]! ? -1 : distances[a]! > distances[b]! ? 1 : rank(a) - rank(b),
+    )
+    neighbours.push(order.slice(0, parts))
+    yield
+  }
+  let products = all.flatMap(() => all.map(() => 0n))
+  for (let limb = 0; limb < limbs; limb++) {
+    const shift = BigInt(limbBits * limb)
+    const digits = limbOf(gram, limb)
+    const half = yield* sumsOfRows(digits, neighbours)
+    // The matrix is symmetric: sums of rows of the transposed sums are the sums of sums.
+    const sums = yield* sumsOfRows(transposed(half, gram.size), neighbours)
+    products = products.map((product, at) => product + (BigInt(sums[at]!) << shift))
+  }
   return { parts, neighbours, gram: new Gram(gram.size, products) }
+}
+
+/**
+ * Sums of so many products are quick in doubles, one digit of 30 bits at a time: products are below 2^80, and the sum of
+ * 2^20 digits is below 2^53.
+ */
+const [limbs, limbBits] = [3, 30]
+
+function limbOf(gram: Gram, limb: number): Float64Array {
+  const digits = new Float64Array(gram.size ** 2)
+  for (let at = 0; at < digits.length; at++) {
+    const rest = gram.product(Math.floor(at / gram.size), at % gram.size) >> BigInt(limbBits * limb)
+    digits[at] = Number(limb === limbs - 1 ? rest : BigInt.asUintN(limbBits, rest))
+  }
+  return digits
+}
+
+/** Row i of the result is the sum of the rows in `lists[i]`. */
+function* sumsOfRows(matrix: Float64Array, lists: readonly (readonly number[])[]): Generator<void, Float64Array> {
+  const size = lists.length
+  const sums = new Float64Array(matrix.length)
+  for (const [i, list] of lists.entries()) {
+    const into = sums.subarray(i * size, (i + 1) * size)
+    for (const row of list) for (let j = 0; j < size; j++) into[j] = into[j]! + matrix[row * size + j]!
+    yield
+  }
+  return sums
+}
+
+function transposed(matrix: Float64Array, size: number): Float64Array {
+  return matrix.map((_, at) => matrix[(at % size) * size + Math.floor(at / size)]!)
 }
 
 /** Weights of the mixed updates as weights of the updates. Where these would be too large in sum, they are rounded down. */
