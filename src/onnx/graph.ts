@@ -125,7 +125,10 @@ export function createGraphBuilder(name: string, prefix = ''): GraphBuilder {
       return value
     },
     scalar: (type, value) => builder.constant(type, [], [value]),
-    integers: (values) => builder.constant('int64', [values.length], values),
+    integers: (values) => {
+      if (!values.every(Number.isSafeInteger)) throw new OwmError('bad_graph', `[${values.join(', ')}] are no sizes.`)
+      return builder.constant('int64', [values.length], values)
+    },
     op: (op, operands, attributes) => builder.ops(op, operands, attributes ?? {}, 1)[0]!,
     ops: (op, operands, attributes, count, wanted) => {
       const label = wanted || `${op}_${steps.length}`

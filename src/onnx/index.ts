@@ -3,7 +3,8 @@
  * block the peer's event loop.
  *
  * A model from the network is read by this room's own bounded reader, its operators, shapes and sizes are checked, and
- * a runtime only ever sees bytes that this room has written. Importing the room loads no runtime and starts no thread.
+ * a runtime only ever sees bytes that this room has written. A file from the user's own disk, of any exporter, is brought
+ * into the same form (`import/`). Importing the room loads no runtime and starts no thread.
  *
  * @example
  * const g = createGraphBuilder('double')
@@ -41,4 +42,4 @@ export { openSession, type RuntimeTensor, type Session, type SessionOptions } fr
 export { numberOf, type WeightedProduct, weightedProducts } from './weighted-products.ts'
 export { type CallOptions, startWorker, type WorkerClient } from './worker-client.ts'
 export { type CallContext, type Reply, serveWorker, type Verbs } from './worker-server.ts'
-export { withTensors, writeModelFile } from './write-model-file.ts'
+export { exportModel, withTensors, writeModelFile } from './write-model-file.ts'

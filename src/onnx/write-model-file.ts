@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto'
 import { readdir, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { OwmError, writeFileAtomic } from '../lib/index.ts'
-import { elementCount } from './model.ts'
-import type { ModelFile } from './model-file.ts'
+import { encodeModel } from './encode.ts'
+import { elementCount, type Model } from './model.ts'
+import { type ModelFile, openModelFile } from './model-file.ts'
 import { isNarrow, narrowed } from './narrow-floats.ts'
 import { bytesField, type Rope, readFields, ropeBytes, stringField, varintField } from './protobuf.ts'
 import type { StoredTensor } from './read-tensor.ts'
@@ -88,6 +89,15 @@ async function removeOthers(folder: string, prefix: string, kept?: string): Prom
     const own = name.startsWith(prefix) && /^[0-9a-f]{16}\.data$/.test(name.slice(prefix.length))
     if (own && name !== kept) await rm(join(folder, name), { force: true })
   }
+}
+
+/** Writes a model that was made here, in the same way. */
+export async function exportModel(
+  path: string,
+  model: Model,
+  options: { readonly external?: boolean } = {},
+): Promise<void> {
+  await writeModelFile(path, openModelFile(encodeModel(model)), options)
 }
 
 interface ExternalPlace {

@@ -4,7 +4,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { errorCode, OwmError } from '../../src/lib/index.ts'
-import { createRandom, openModelFile, readModelFile, withTensors, writeModelFile } from '../../src/onnx/index.ts'
+import {
+  createGraphBuilder,
+  createRandom,
+  encodeModel,
+  exportModel,
+  openModelFile,
+  readModelFile,
+  tensorOf,
+  withTensors,
+  writeModelFile,
+} from '../../src/onnx/index.ts'
 import { bytesField, floatField, type Rope, ropeBytes, stringField, varintField } from '../../src/onnx/protobuf.ts'
 import { suite } from '../suite.ts'
 
@@ -272,6 +282,20 @@ test('written files leave nothing half done beside them, and a model that refers
   await writeModelFile(target, await readModelFile(target), { values: new Map([['w', large]]), external: false })
   assert.equal(readdirSync(join(temporary, 'out')), ['large.onnx'])
   assert.equal(numbers(readFileSync(target)), [...large])
+})
+
+test('a model made here goes out whole, or with its tensors beside it', async () => {
+  const g = createGraphBuilder('line')
+  const values = Array.from({ length: 128 }, (_, i) => i / 3)
+  const weights = g.initializer('w', tensorOf('float32', [128], values))
+  g.output('y', g.op('Mul', [g.input('x', 'float32', ['batch', 128]), weights]))
+  const model = g.model()
+  await exportModel(join(temporary, 'made', 'whole.onnx'), model)
+  assert.ok(Buffer.compare(readFileSync(join(temporary, 'made', 'whole.onnx')), encodeModel(model)) === 0)
+  await exportModel(join(temporary, 'made', 'beside.onnx'), model, { external: true })
+  assert.is(readdirSync(join(temporary, 'made')).length, 3)
+  const again = await readModelFile(join(temporary, 'made', 'beside.onnx'))
+  assert.equal(again.model.graph.initializers.get('w')!.data, model.graph.initializers.get('w')!.data)
 })
 
 test.run()

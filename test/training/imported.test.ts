@@ -284,6 +284,21 @@ test('a runtime reads what is saved with tensors beside', async () => {
   close(results['logits']!.data as Float32Array, recorded.cases[0]!.logits, tolerance, 'logits')
 })
 
+test('a cut or changed file is an error with a code, and nothing else', async () => {
+  const codes = 'none malformed_model unsupported_model oversized bad_graph no_gradient no_such_parameter'.split(' ')
+  const random = createRandom(7)
+  for (const name of ['cnn-script-13', 'gru-script-17', 'gpt-dynamo-20']) {
+    const bytes = bytesOf(name)
+    for (let round = 0; round < 60; round++) {
+      const changed = bytes.slice(0, round % 6 === 0 ? random.below(bytes.length) : bytes.length)
+      for (let flips = 1 + random.below(4); flips > 0; flips--)
+        changed[random.below(changed.length)] = random.below(256)
+      const code = await codeOf(() => importModel(changed).initial(0))
+      assert.ok(codes.includes(code), `${name}: ${code}`)
+    }
+  }
+})
+
 /** Draws examples for so many steps, and trains on them in one run. */
 async function fitted(
   model: ImportedModel,

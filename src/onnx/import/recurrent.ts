@@ -29,6 +29,9 @@ interface Cell {
   readonly step: (input: CellInput) => CellState
 }
 
+/** Each step is a dozen nodes; more than this no runtime opens in reasonable time. */
+const maxSteps = 2048
+
 const add = (c: ForeignNode, a: Value, b: Value): Value => op(c, 'Add', [a, b])
 const mul = (c: ForeignNode, a: Value, b: Value): Value => op(c, 'Mul', [a, b])
 const sigmoid = (c: ForeignNode, x: Value): Value => op(c, 'Sigmoid', [x])
@@ -103,6 +106,9 @@ function unrolled(c: ForeignNode, cell: Cell): (Value | undefined)[] {
   const swap = (value: Value): Value => (batchFirst ? transposed(c, value, [1, 0, 2]) : value)
   const x = swap(inputOf(c, 0))
   const length = sizeOf(x, 0)
+  if (length < 1 || length > maxSteps) {
+    throw new OwmError('oversized', `A sequence of ${length} steps, not 1 to ${maxSteps}, is not unrolled.`, { length })
+  }
   const size = sizeOf(inputOf(c, 2), 2)
   const directions = stringOf(c, 'direction', 'forward') === 'bidirectional' ? 2 : 1
   const ends: Value[][] = [[], []]

@@ -79,7 +79,7 @@ export const pow: Conversion = (c) => {
 /** Of any number of inputs, two at a time. */
 export const variadic =
   (name: 'Max' | 'Min' | 'Add'): Conversion =>
-  (c) => [c.inputs.map((_, at) => inputOf(c, at)).reduce((a, b) => op(c, name, [a, b]))]
+  (c) => [c.inputs.slice(1).reduce((a, _, at) => op(c, name, [a, inputOf(c, at + 1)]), inputOf(c, 0))]
 export const sum: Conversion = variadic('Add')
 export const mean: Conversion = (c) => {
   const [total] = sum(c)
