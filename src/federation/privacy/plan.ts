@@ -74,11 +74,17 @@ export function checkPlans(privacy: PrivacyPlan, aggregation: AggregationPlan, c
 }
 
 function checkSecure({ bits }: SecurePlan, aggregation: AggregationPlan, compression: CodecPlan | null): void {
-  const { rule, outliers, clip, weigh, mostSamples } = aggregation
+  const { rule, outliers, clip, mix, weigh, mostSamples } = aggregation
   if (rule.kind !== 'mean') {
     throw new OwmError(
       'privacy_excludes_rule',
       `Secure aggregation shows nobody a single update, and the rule "${rule.kind}" must see each. Take "mean", or no secure aggregation.`,
+    )
+  }
+  if (mix !== undefined) {
+    throw new OwmError(
+      'privacy_excludes_rule',
+      'Secure aggregation shows nobody a single update, so none can be mixed with those near it. Leave out "mix", or secure aggregation.',
     )
   }
   if (outliers !== undefined) {
