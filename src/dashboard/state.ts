@@ -67,7 +67,14 @@ export function readState(
   }
 }
 
-const interest: Readonly<Record<RunView['status'], number>> = { training: 0, stalled: 1, waiting: 2, finished: 3 }
+const interest: Readonly<Record<RunView['status'], number>> = {
+  training: 0,
+  stalled: 1,
+  waiting: 2,
+  paused: 3,
+  finished: 4,
+  cancelled: 5,
+}
 
 function byInterest(a: RunView, b: RunView): number {
   return interest[a.status] - interest[b.status] || (a.id < b.id ? -1 : 1)

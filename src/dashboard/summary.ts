@@ -33,8 +33,12 @@ function headline(state: PageState): Markup {
       return html`${peers} ${state.livePeers === 1 ? 'is' : 'are'} training ${name}.`
     case 'stalled':
       return html`The training of ${name} waits for peers to come back.`
+    case 'paused':
+      return html`The training of ${name} is paused by its owner.`
     case 'finished':
       return html`${peers} trained ${name}, and it answers.`
+    case 'cancelled':
+      return html`The training of ${name} was cancelled by its owner.`
   }
 }
 

@@ -97,6 +97,9 @@ export function createWatch({ federation, manifests, clock }: DashboardComponent
       case 'evaluated':
         happen(event.atMs, `Round ${event.round} measures ${bits(event.heldOutBitsPerByte)} bits per byte`)
         break
+      case 'run-controlled':
+        happen(event.atMs, `The owner: ${event.action}`, true)
+        break
       case 'run-finished':
         happen(event.atMs, 'The run is finished', true)
         break

@@ -15,6 +15,8 @@ export interface CatchingUpInit {
   readonly adopt: (certificate: Uint8Array) => void
   /** @throws RejectedError */
   readonly onEvaluation: (document: Uint8Array) => void
+  /** The owner's word that the peer knows. @throws RejectedError */
+  readonly onControl: (document: Uint8Array) => void
   /** A peer has no more to tell. */
   readonly onDone: () => void
 }
@@ -34,7 +36,7 @@ export class CatchingUp {
 
   /** Asks a peer for the certificates after ours, until there are no more. Never throws. */
   async from(peer: PeerId): Promise<void> {
-    const { run, chain, over: signal, adopt, onEvaluation, onDone } = this.#init
+    const { run, chain, over: signal, adopt, onEvaluation, onControl, onDone } = this.#init
     const name = peer.toString()
     if (peer.equals(this.#network.self) || this.#underWay.has(name) || signal.aborted) return
     this.#underWay.add(name)
@@ -48,6 +50,7 @@ export class CatchingUp {
           if (claimedRound(bytes) === chain.head.round + 1) adopt(bytes)
         }
         for (const document of response.evaluations) onEvaluation(document)
+        if (response.control !== null) onControl(response.control)
         more = chain.head.round > after && chain.head.round < response.round
       }
     } catch (error) {

@@ -16,8 +16,10 @@ import {
 import type { GossipTopic, Network } from '../network/index.ts'
 import type { Counter, Logger, Metrics } from '../observability/index.ts'
 import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
+import { checkControl, isOver, openControl } from './control.ts'
 import type {
   CheckpointView,
+  ControlAction,
   Federation,
   FederationEvent,
   RunSpecification,
@@ -152,10 +154,29 @@ class MeshFederation implements Federation {
   async createRun(specification: RunSpecification): Promise<string> {
     const run = signRun(this.#components.identity, specification)
     await checkRunContent(specification, this.#components.content)
-    if (!this.#adopt(run, false)) {
+    if (!this.#adopt(run, false, null)) {
       throw new OwmError('too_many_runs', `This peer has a part in ${maxRuns} runs; more are not followed.`)
     }
     return run.id
+  }
+
+  async controlRun(id: string, action: ControlAction): Promise<void> {
+    this.#driverOf(id).say(action)
+    this.#publish(id)
+  }
+
+  async takePart(id: string, trains: boolean): Promise<void> {
+    const driver = this.#driverOf(id)
+    if (trains && driver.finished) throw new OwmError('run_over', 'The run is over; there is nothing left to train.')
+    if (trains && this.#init.data === null) {
+      throw new OwmError(
+        'no_training_data',
+        'This peer has nothing to train on: set [training] data, and start it anew.',
+      )
+    }
+    this.#journal?.setPart(id, trains)
+    if (driver.trainsHere !== trains) await this.#reopen(driver)
+    this.#publish(id)
   }
 
   runs(): RunView[] {
@@ -206,7 +227,9 @@ class MeshFederation implements Federation {
     network.handle(syncProtocol, async (request): Promise<SyncResponse> => {
       const driver = this.#driver(request.run)
       if (request.kind === 'certificates') return driver.sync(request.after)
-      return { document: driver.run.document, certificates: [], evaluations: [], round: driver.head.round }
+      const { run, head, control } = driver
+      const none = { certificates: [], evaluations: [] }
+      return { document: run.document, ...none, control: control?.document ?? null, round: head.round }
     })
     this.#runsTopic = network.gossip({ ...runsTopic, validate: judgeBeacon })
     this.#evaluationsTopic = network.gossip({ ...evaluationsTopic, validate: judgeBy(openEvaluation) })
@@ -216,37 +239,48 @@ class MeshFederation implements Federation {
   }
 
   #driver(run: CID): RunDriver {
-    const driver = this.#drivers.get(run.toString())
-    if (driver === undefined) throw new OwmError('unknown_run', `Run ${run} is not known here.`)
+    return this.#driverOf(run.toString())
+  }
+
+  #driverOf(id: string): RunDriver {
+    const driver = this.#drivers.get(id)
+    if (driver === undefined) throw new OwmError('unknown_run', `Run ${id} is not known here.`)
     return driver
   }
 
   #trusts({ owner, id }: Run): boolean {
-    const { join, owners } = this.#init
+    const { owners } = this.#init
     if (owner === this.#self || owners === 'all' || owners.includes(owner)) return true
-    return typeof join !== 'string' && join.includes(id)
+    return this.#isNamed(id)
+  }
+
+  /** Whether the operator has named this very run: in the settings, or by joining it. */
+  #isNamed(id: string): boolean {
+    const { join } = this.#init
+    return (typeof join !== 'string' && join.includes(id)) || this.#journal?.part(id) === true
   }
 
   /** Takes a run that is new here, if there is a place for it. Returns whether it is followed now. */
-  #adopt(run: Run, finished: boolean): boolean {
+  #adopt(run: Run, finished: boolean, control: Uint8Array | null): boolean {
     if (this.#drivers.has(run.id)) return true
     const journal = this.#journal
     if (journal === undefined) return false
-    const { join } = this.#init
     const nowMs = this.#components.clock.now()
     const known = [...this.#drivers.values()].map((driver) => ({
       id: driver.run.id,
       owner: driver.run.owner,
-      own: driver.own || (typeof join !== 'string' && join.includes(driver.run.id)),
+      own: driver.own || this.#isNamed(driver.run.id),
       finished: driver.finished,
       heardMs: this.#heardMs.get(driver.run.id) ?? nowMs,
     }))
     // Anybody can name this peer on a roster, or give a run a known name.
-    const own = run.owner === this.#self || (typeof join !== 'string' && join.includes(run.id))
+    const own = run.owner === this.#self || this.#isNamed(run.id)
     const place = placeFor({ owner: run.owner, own, finished }, known, nowMs)
     if (!place.taken) return false
     if (place.evict !== null) this.#drop(place.evict)
     journal.addRun({ id: run.id, document: run.document })
+    // Before it begins: nobody trains for a run that is paused.
+    if (control !== null) journal.setControl(openControl(control))
     this.#heardMs.set(run.id, nowMs)
     this.#open(run)
     this.#publish(run.id)
@@ -273,7 +307,7 @@ class MeshFederation implements Federation {
     const journal = this.#journal
     if (journal === undefined) return
     const named = join === 'all' || (join !== 'none' && join.includes(run.specification.name))
-    const wanted = (named && this.#trusts(run)) || (typeof join !== 'string' && join.includes(run.id))
+    const wanted = journal.part(run.id) ?? ((named && this.#trusts(run)) || this.#isNamed(run.id))
     const driver = new RunDriver(
       { ...this.#components, journal, logger: this.#log },
       {
@@ -285,6 +319,7 @@ class MeshFederation implements Federation {
           this.#emit(run.id, event)
         },
         publishBeacon: () => this.#publish(run.id),
+        reopen: () => void this.#reopen(driver),
         retention: this.#retention,
         publishEvaluation: (evaluation) => {
           this.#evaluationsTopic?.publish(evaluation.document).catch((error) => {
@@ -296,6 +331,14 @@ class MeshFederation implements Federation {
     this.#drivers.set(run.id, driver)
     if (!this.#heardMs.has(run.id)) this.#heardMs.set(run.id, this.#components.clock.now())
     driver.start()
+  }
+
+  async #reopen(driver: RunDriver): Promise<void> {
+    const { run } = driver
+    if (this.#drivers.get(run.id) !== driver) return
+    this.#drivers.delete(run.id)
+    await driver.stop()
+    if (this.#running) this.#open(run)
   }
 
   #emit(run: string, event: WithoutEnvelope): void {
@@ -320,7 +363,7 @@ class MeshFederation implements Federation {
   #publish(id: string): void {
     const driver = this.#drivers.get(id)
     if (driver === undefined) return
-    const { run, head } = driver
+    const { run, head, control } = driver
     const document = run.document.byteLength <= maxBeaconDocumentBytes ? run.document : null
     const beacon = encode({
       v: 1,
@@ -329,6 +372,7 @@ class MeshFederation implements Federation {
       document,
       round: head.round,
       value: CID.parse(head.id),
+      control: control?.document ?? null,
     } satisfies Beacon)
     this.#runsTopic?.publish(beacon).catch((error) => {
       this.#log.debug({ error: errorMessage(error) }, 'beacon not published')
@@ -343,15 +387,21 @@ class MeshFederation implements Federation {
     if (known !== undefined) {
       this.#heardMs.set(id, this.#components.clock.now())
       known.onHead(beacon.round, from)
-      return
     }
     try {
+      if (known !== undefined) {
+        if (beacon.control !== null) known.onControl(beacon.control)
+        return
+      }
       const document = beacon.document ?? (await this.#ask(beacon.run, from))
       if (document === null) return
       const run = openRun(document)
-      if (run.id === id) this.#adopt(run, beacon.round >= run.specification.rounds)
+      if (run.id !== id) return
+      const control = beacon.control === null ? null : openControl(beacon.control)
+      if (control !== null) checkControl(run, control)
+      this.#adopt(run, isOver(run, control, beacon.round), beacon.control)
     } catch (error) {
-      this.#log.debug({ run: id, from: beacon.peer, code: errorCode(error) }, 'announced run not taken')
+      this.#log.debug({ run: id, from: beacon.peer, code: errorCode(error) }, 'what a beacon tells is not taken')
     }
   }
 

@@ -13,7 +13,9 @@
 import type { CID } from 'multiformats/cid'
 import type { Startable } from '../lib/index.ts'
 import type { ModelDescription, OptimizerSpec } from '../training/index.ts'
+import type { ControlAction } from './control.ts'
 
+export type { ControlAction } from './control.ts'
 export { createFederation, type FederationComponents, type FederationInit } from './federation.ts'
 
 /** What the owner signs. A run's id is the CID of its signed specification. */
@@ -47,7 +49,7 @@ export interface RunSpecification {
   readonly createdMs: number
 }
 
-export type RunStatus = 'waiting' | 'training' | 'stalled' | 'finished'
+export type RunStatus = 'waiting' | 'training' | 'stalled' | 'paused' | 'finished' | 'cancelled'
 export type RoundPhase = 'training' | 'collecting' | 'voting' | 'certified'
 
 export interface RoundView {
@@ -82,6 +84,8 @@ export interface RunView {
   /** Measured on the initial weights. */
   readonly initialBitsPerByte: number | null
   readonly parameters: number
+  /** The owner's last word: no round after `last` is worked on (null: all are). A round up to it is still finished. */
+  readonly control: { readonly action: ControlAction; readonly last: number | null; readonly sequence: number } | null
 }
 
 /** Everything that happens, in this peer's eyes. Peer ids and CIDs as strings, so that an event is JSON. */
@@ -113,6 +117,9 @@ export type FederationEvent = { readonly run: string; readonly atMs: number } & 
       readonly checkpoint: string
       readonly heldOutBitsPerByte: number
     }
+  /** The owner has paused, resumed, finished or cancelled the run; this peer has heard of it now. */
+  | { readonly type: 'run-controlled'; readonly action: ControlAction; readonly last: number | null }
+  /** No round comes any more: all are certified, or the owner has ended the run. */
   | { readonly type: 'run-finished'; readonly checkpoint: string }
 )
 
@@ -140,6 +147,19 @@ export interface CheckpointView {
 export interface Federation extends Startable {
   /** Signs and announces a run. @throws OwmError `bad_run` naming the field */
   createRun(specification: RunSpecification): Promise<string>
+  /**
+   * Pauses, resumes, finishes or cancels a run of this peer's own: its signed word goes to all. `pause` and `finish` let
+   * the round under way end; `cancel` leaves it.
+   *
+   * @throws OwmError `unknown_run`, `not_owner`, `run_over`, `not_paused`
+   */
+  controlRun(run: string, action: ControlAction): Promise<void>
+  /**
+   * Makes this peer train in the run, or no longer, whatever the settings say; remembered over restarts.
+   *
+   * @throws OwmError `unknown_run`, `run_over`, `no_training_data`
+   */
+  takePart(run: string, trains: boolean): Promise<void>
   runs(): RunView[]
   /** The newest certified checkpoint of each model name. */
   checkpoints(): CheckpointView[]

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { decode, encode, errorMessage, OwmError } from '../lib/index.ts'
 import { openValue } from './certificate.ts'
+import { type Control, openControl } from './control.ts'
 import type { MemberRecord } from './round-state.ts'
 import { type Evaluation, type Notice, openEvaluation, openNotice, openVote } from './statements.ts'
 import { lockToWire, proofToWire, recordSchema } from './wire.ts'
@@ -41,6 +42,12 @@ export interface Journal {
   setOwn(run: string, notice: Notice): void
   evaluations(run: string): Evaluation[]
   addEvaluation(evaluation: Evaluation): void
+  /** The owner's word that stands. */
+  control(run: string): Control | null
+  setControl(control: Control): void
+  /** Whether the operator has told this peer to train in the run, or not to; null when the settings decide. */
+  part(run: string): boolean | null
+  setPart(run: string, trains: boolean): void
   close(): void
 }
 
@@ -54,6 +61,8 @@ const schema = `
   CREATE TABLE IF NOT EXISTS own (run TEXT, round INTEGER, notice BLOB NOT NULL, PRIMARY KEY (run, round)) STRICT;
   CREATE TABLE IF NOT EXISTS evaluations (run TEXT, round INTEGER, document BLOB NOT NULL,
     PRIMARY KEY (run, round)) STRICT;
+  CREATE TABLE IF NOT EXISTS controls (run TEXT PRIMARY KEY, document BLOB NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS parts (run TEXT PRIMARY KEY, trains INTEGER NOT NULL) STRICT;
 `
 
 /**
@@ -133,7 +142,7 @@ export function openJournal(folder: string): Journal {
         })),
     removeRun: (id) => {
       transaction(() => {
-        for (const table of ['certificates', 'records', 'held', 'own', 'evaluations']) {
+        for (const table of ['certificates', 'records', 'held', 'own', 'evaluations', 'controls', 'parts']) {
           sql(`DELETE FROM ${table} WHERE run = ?`).run(id)
         }
         sql('DELETE FROM runs WHERE id = ?').run(id)
@@ -184,6 +193,22 @@ export function openJournal(folder: string): Journal {
         }),
     addEvaluation: ({ run, round, document }) =>
       void sql('INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?)').run(run, round, document),
+    control: (run) => {
+      const bytes = bytesOf(sql('SELECT document FROM controls WHERE run = ?').get(run), 'document')
+      if (bytes === null) return null
+      try {
+        return openControl(bytes)
+      } catch {
+        // A damaged one is heard again from the others.
+        return null
+      }
+    },
+    setControl: ({ run, document }) => void sql('INSERT OR REPLACE INTO controls VALUES (?, ?)').run(run, document),
+    part: (run) => {
+      const row = sql('SELECT trains FROM parts WHERE run = ?').get(run)
+      return row === undefined ? null : row['trains'] === 1
+    },
+    setPart: (run, trains) => void sql('INSERT OR REPLACE INTO parts VALUES (?, ?)').run(run, trains ? 1 : 0),
     close: () => db.close(),
   }
 }

@@ -1,7 +1,7 @@
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { CID } from 'multiformats/cid'
-import { errorCode, errorMessage, OwmError, withTimeout } from '../lib/index.ts'
+import { equalBytes, errorCode, errorMessage, OwmError, withTimeout } from '../lib/index.ts'
 import type { PeerEvent } from '../network/index.ts'
 import type { Logger } from '../observability/index.ts'
 import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
@@ -9,6 +9,16 @@ import { CatchingUp } from './catching-up.ts'
 import { checkQuorum, electionOf, openCertificate, type Value } from './certificate.ts'
 import { CertificateSender } from './certificate-sender.ts'
 import { Chain } from './chain.ts'
+import {
+  type Control,
+  type ControlAction,
+  checkControl,
+  isOver,
+  lastRoundOf,
+  nextControl,
+  openControl,
+  supersedes,
+} from './control.ts'
 import type { CheckpointView, RunView, WithoutEnvelope } from './index.ts'
 import { LocalTraining } from './local-training.ts'
 import { measureInTurn, turnOf } from './measuring.ts'
@@ -35,6 +45,8 @@ export interface DriverInit {
   readonly evaluate: boolean
   readonly emit: (event: WithoutEnvelope) => void
   readonly publishBeacon: () => void
+  /** What this driver has given up is wanted again: it is to be made anew. */
+  readonly reopen: () => void
   readonly publishEvaluation: (evaluation: Evaluation) => void
   readonly retention: Retention
 }
@@ -64,6 +76,9 @@ export class RunDriver {
   /** Of the round before and of the newest. */
   #stopMeasuring: (() => void)[] = [() => undefined, () => undefined]
   #ready: CheckpointView | null = null
+  #control: Control | null
+  /** The newest certified round whose consequences have been drawn. */
+  #seenRound = 0
 
   constructor(components: DriverComponents, init: DriverInit) {
     const { run, data } = init
@@ -72,6 +87,7 @@ export class RunDriver {
     this.#self = components.identity.peerId.toString()
     this.#log = components.logger.child({ run: run.id })
     this.#chain = new Chain(run, components.journal)
+    this.#control = components.journal.control(run.id)
     this.#results = new Results(run, components.content, this.#log, (round) => this.#valueOf(round))
     this.#training =
       data === null ? null : new LocalTraining({ ...components, logger: this.#log }, run, this.#self, data)
@@ -85,16 +101,18 @@ export class RunDriver {
       over,
       adopt: (bytes) => this.#adoptSent(bytes, false),
       onEvaluation: (document) => this.onEvaluation(document),
+      onControl: (document) => this.onControl(document),
       onDone: () => {
-        if (this.#round !== null && this.#round.round <= this.#chain.head.round) this.#proceed()
+        if (this.#seenRound < this.#chain.head.round) this.#proceed()
       },
     })
   }
 
   start(): void {
-    const { head, finished, damaged } = this.#chain
+    const { head, damaged } = this.#chain
+    this.#seenRound = head.round
     if (damaged !== null) this.#log.error(damaged, 'stored certificates are damaged; they are fetched again')
-    if (finished) void this.#prefetch()
+    if (this.finished) void this.#prefetch()
     else {
       if (this.#training !== null) this.#init.emit({ type: 'run-joined', name: this.run.specification.name })
       if (head.round === 0) this.#evaluate()
@@ -113,6 +131,10 @@ export class RunDriver {
     await this.#training?.stop()
   }
 
+  /** Whether this peer trains in the run. */
+  get trainsHere(): boolean {
+    return this.#training !== null
+  }
   /** Whether this peer has a part in the run that others should hear of. */
   get participates(): boolean {
     return (
@@ -130,8 +152,13 @@ export class RunDriver {
   get head(): { readonly round: number; readonly id: string } {
     return this.#chain.head
   }
+  /** Whether no round comes any more: all are certified, or the owner has ended the run. */
   get finished(): boolean {
-    return this.#chain.finished
+    return isOver(this.run, this.#control, this.#chain.head.round)
+  }
+  /** The owner's word that stands. */
+  get control(): Control | null {
+    return this.#control
   }
   /** The newest checkpoint that is here whole. */
   get checkpoint(): CheckpointView | null {
@@ -145,6 +172,7 @@ export class RunDriver {
       self: this.#self,
       chain: this.#chain,
       round: this.#round,
+      control: this.#control,
       parameters: this.#results.parameters,
       network,
       nowMs: clock.now(),
@@ -162,7 +190,7 @@ export class RunDriver {
   onPeer(event: PeerEvent): void {
     this.#round?.feed({ type: event.type, peer: event.peer.toString() })
     // It may have certified while we were apart.
-    if (event.type === 'connected' && !this.#chain.finished) void this.#catchingUp.from(event.peer)
+    if (event.type === 'connected' && !this.finished) void this.#catchingUp.from(event.peer)
   }
 
   /** Another peer says that it is at this round. */
@@ -179,8 +207,48 @@ export class RunDriver {
     const { round, checkpoint, microBits } = evaluation
     this.#init.emit({ type: 'evaluated', round, checkpoint, heldOutBitsPerByte: microBits / 1_000_000 })
     // Nothing is left to do for the trainer's thread.
-    if (this.#chain.finished && round === this.#chain.head.round)
-      this.#training?.stop().catch((error) => this.#log.warn({ error: errorMessage(error) }, 'a trainer did not stop'))
+    if (this.finished && round === this.#chain.head.round) this.#stopTraining()
+  }
+
+  /** What the owner of this peer's own run says next. @throws OwmError as `nextControl` */
+  say(action: ControlAction): Control {
+    const { identity, clock } = this.#components
+    const { round } = this.#chain.head
+    const state = { round, underWay: this.#round !== null, nowMs: clock.now() }
+    const control = nextControl(identity, this.run, this.#control, action, state)
+    this.onControl(control.document)
+    return control
+  }
+
+  /** The owner's word, from whomever. @throws RejectedError what is wrong with it */
+  onControl(document: Uint8Array): void {
+    // Nearly every one is the one that is known.
+    if (this.#control !== null && equalBytes(document, this.#control.document)) return
+    const control = openControl(document)
+    checkControl(this.run, control)
+    if (!supersedes(control, this.#control)) return
+    const wasOver = this.finished
+    this.#components.journal.setControl(control)
+    this.#control = control
+    const { action, last } = control
+    this.#init.emit({ type: 'run-controlled', action, last })
+    if (this.#round !== null && this.#round.round > lastRoundOf(this.run, control)) {
+      this.#round.stop('behind')
+      this.#round = null
+    }
+    this.#callOffRestart()
+    if (this.finished === wasOver) {
+      if (!wasOver && this.#round === null) this.#startRound()
+    } else if (wasOver) {
+      this.#init.reopen()
+    } else {
+      this.#init.emit({ type: 'run-finished', checkpoint: this.#chain.head.checkpoint })
+      if (this.#chain.bitsPerByte(this.#chain.head.checkpoint) !== null) this.#stopTraining()
+    }
+  }
+
+  #stopTraining(): void {
+    this.#training?.stop().catch((error) => this.#log.warn({ error: errorMessage(error) }, 'a trainer did not stop'))
   }
 
   /** What another trainer tells of its round, for those who watch. */
@@ -235,6 +303,7 @@ export class RunDriver {
       document: null,
       certificates,
       evaluations: evaluations.map((evaluation) => evaluation.document),
+      control: this.#control?.document ?? null,
       round: this.#chain.head.round,
     }
   }
@@ -264,17 +333,20 @@ export class RunDriver {
   }
 
   #proceed(): void {
-    const { head, finished } = this.#chain
+    const { head } = this.#chain
+    this.#seenRound = head.round
     this.#round?.stop('late')
     this.#round = null
     this.#evaluate()
     void this.#prefetch()
-    if (finished) this.#init.emit({ type: 'run-finished', checkpoint: head.checkpoint })
+    if (this.finished) this.#init.emit({ type: 'run-finished', checkpoint: head.checkpoint })
     else this.#startRound()
   }
 
   /** What the journal cannot say now (a disk with errors) is asked again later: the run must not take the peer down. */
   #startRound(): void {
+    // The owner has paused the run.
+    if (this.#chain.head.round >= lastRoundOf(this.run, this.#control)) return
     try {
       this.#enterRound()
     } catch (error) {
@@ -289,7 +361,7 @@ export class RunDriver {
   #restartLater(): void {
     this.#callOffRestart()
     this.#callOffRestart = this.#components.clock.after(afterFaultMs, () => {
-      if (!this.#shutdown.signal.aborted && !this.#chain.finished) this.#startRound()
+      if (!this.#shutdown.signal.aborted && !this.finished) this.#startRound()
     })
   }
 

@@ -2,6 +2,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import type { Network } from '../network/index.ts'
 import { leaderOf } from './certificate.ts'
 import type { Chain } from './chain.ts'
+import { type Control, isOver, lastRoundOf } from './control.ts'
 import type { RunStatus, RunView } from './index.ts'
 import { phaseOf } from './machine.ts'
 import type { RoundDriver } from './round-driver.ts'
@@ -13,6 +14,7 @@ export interface Viewed {
   readonly chain: Chain
   /** The round under way, if there is one. */
   readonly round: RoundDriver | null
+  readonly control: Control | null
   readonly parameters: number
   readonly network: Network
   readonly nowMs: number
@@ -20,9 +22,10 @@ export interface Viewed {
 
 /** A run as it is shown to people and programs. */
 export function viewOf(viewed: Viewed): RunView {
-  const { run, chain, round, parameters } = viewed
+  const { run, chain, round, control, parameters } = viewed
   const { specification, id, owner } = run
-  const { head, finished } = chain
+  const { head } = chain
+  const finished = isOver(run, control, head.round)
   const committee = round?.election.committee ?? chain.last()?.committee ?? []
   return {
     id,
@@ -38,12 +41,13 @@ export function viewOf(viewed: Viewed): RunView {
     rounds: chain.rounds(),
     initialBitsPerByte: chain.bitsPerByte(specification.initial.toString()),
     parameters,
+    control: control && { action: control.action, last: control.last, sequence: control.sequence },
   }
 }
 
-function statusOf({ chain, round, self, network, nowMs }: Viewed): RunStatus {
-  if (chain.finished) return 'finished'
-  if (round === null) return 'waiting'
+function statusOf({ run, chain, round, control, self, network, nowMs }: Viewed): RunStatus {
+  if (isOver(run, control, chain.head.round)) return control?.action === 'cancel' ? 'cancelled' : 'finished'
+  if (round === null) return chain.head.round >= lastRoundOf(run, control) ? 'paused' : 'waiting'
   const { committee, quorum } = round.election
   const { timing } = round.state.config
   const up = committee.filter((peer) => peer === self || network.isConnected(peerIdFromString(peer)))

@@ -97,6 +97,8 @@ export interface SyncResponse {
   /** In order, from the round after the one named. */
   readonly certificates: Uint8Array[]
   readonly evaluations: Uint8Array[]
+  /** The owner's word that stands, if there is one. */
+  readonly control: Uint8Array | null
   /** Of the newest certificate here. */
   readonly round: number
 }
@@ -108,6 +110,7 @@ export const syncProtocol: ProtocolSpec<SyncRequest, SyncResponse> = {
     document: bytesField(maxRunBytes).nullable(),
     certificates: z.array(bytesField(maxCertificateBytes)).max(256),
     evaluations: z.array(documentField).max(256),
+    control: documentField.nullable(),
     round: z.int().min(0).max(1_000_000),
   }),
   maxRequestBytes: 1024,
@@ -131,6 +134,8 @@ export const beaconSchema = z.strictObject({
   /** The newest certificate: its round, 0 before the first, and its value's id, the run's before the first. */
   round: z.int().min(0).max(1_000_000),
   value: cidField,
+  /** The owner's word that stands, as far as the participant knows. */
+  control: documentField.nullable(),
 })
 export type Beacon = z.infer<typeof beaconSchema>
 export const runsTopic: Omit<TopicSpec<Beacon>, 'validate'> = {

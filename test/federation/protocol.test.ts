@@ -3,6 +3,7 @@ import { aggregate } from '../../src/federation/aggregate.ts'
 import { type Head, headOf, verifyCertificate } from '../../src/federation/certificate.ts'
 import { decodeManifest, encodeManifest, weightsFromBytes, weightsToBytes } from '../../src/federation/checkpoint.ts'
 import { electCommittee, type Faults, quorumOf, roundSeed } from '../../src/federation/committee.ts'
+import { checkControl, openControl } from '../../src/federation/control.ts'
 import { type Bits, dequantise } from '../../src/federation/quantise.ts'
 import { maxMissedRounds, nextRoster } from '../../src/federation/roster.ts'
 import { openRun } from '../../src/federation/specification.ts'
@@ -50,6 +51,11 @@ const outcomes: Readonly<Record<string, (vector: Vector) => Readonly<Record<stri
   vote: (vector) => statement(openVote(vectorBytes(vector, 'document'))),
   join: (vector) => statement(openJoin(vectorBytes(vector, 'document'))),
   evaluation: (vector) => statement(openEvaluation(vectorBytes(vector, 'document'))),
+  control: (vector) => {
+    const control = openControl(vectorBytes(vector, 'document'))
+    checkControl(openRun(vectorBytes(vector, 'run')), control)
+    return statement(control)
+  },
   progress: (vector) => statement(openProgress(vectorBytes(vector, 'document'))),
   checkpoint: (vector) => {
     const bytes = vectorBytes(vector, 'manifest')

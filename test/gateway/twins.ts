@@ -80,6 +80,7 @@ export function makeRun(change: Partial<RunView> = {}): RunView {
     rounds: [],
     initialBitsPerByte: 8.02,
     parameters: 131_072,
+    control: null,
     ...change,
   }
 }

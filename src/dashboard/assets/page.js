@@ -17,6 +17,7 @@ const types = [
   'leader-passed-over',
   'round-certified',
   'evaluated',
+  'run-controlled',
   'run-finished',
   'peer-joined',
   'peer-updated',
