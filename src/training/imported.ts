@@ -20,15 +20,12 @@ import {
   openModelFile,
   opset,
   parameterLayout,
-  splitParameters,
   type Tensor,
   tokensInput,
   type Value,
-  withTensors,
-  writeModelFile,
 } from '../onnx/index.ts'
 import type { TrainableModel } from './define-model.ts'
-import { transposed, transposedTables } from './tied-weights.ts'
+import { transposedTables } from './tied-weights.ts'
 import { type Choice, chooseTrainable } from './trainable-weights.ts'
 import { weightNames } from './weight-names.ts'
 
@@ -191,38 +188,4 @@ function withInputs(graph: Graph, weights: ReadonlyMap<string, Tensor>, chosen: 
   const constants = [...graph.initializers].filter(([name]) => used.has(name) && !chosen.has(name))
   const inputs = parameters.map(([name, { shape }]) => ({ name, type: 'float32', shape }) as const)
   return { ...graph, inputs: [...graph.inputs, ...inputs], initializers: new Map(constants) }
-}
-
-/** The file's names and new values of what changes: the parameters, and copies that are tied to one. */
-export function trainedTensors(model: ImportedModel, parameters: Float32Array): Map<string, Float32Array> {
-  const tensors = new Map<string, Float32Array>()
-  const fileNames = (name: string): string => model.fileNames.get(name)!
-  for (const { name, values } of splitParameters(model.layout, parameters)) tensors.set(fileNames(name), values)
-  for (const [copy, table] of model.ties) {
-    const values = tensors.get(table)
-    const [rows, columns] = (model.file.model.graph.initializers.get(table) as Tensor).shape as [number, number]
-    if (values !== undefined) tensors.set(copy, transposed(values, rows, columns))
-  }
-  return tensors
-}
-
-/**
- * The file with these parameters in the place of its own, and all else byte for byte as it was: its operators, names and
- * descriptions. Of a file of float16, they are rounded to that.
- *
- * @throws OwmError `wrong_length`; `external_data` of a model with tensors outside: see `saveTrained`
- */
-export function exportTrained(model: ImportedModel, parameters: Float32Array): Uint8Array {
-  return withTensors(model.file, trainedTensors(model, parameters))
-}
-
-/** The same to a file; with one file of tensors beside it where the original had such, or `external` asks for it. */
-export async function saveTrained(
-  path: string,
-  model: ImportedModel,
-  parameters: Float32Array,
-  { external }: { readonly external?: boolean } = {},
-): Promise<void> {
-  const values = trainedTensors(model, parameters)
-  await writeModelFile(path, model.file, external === undefined ? { values } : { values, external })
 }

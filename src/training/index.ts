@@ -20,15 +20,9 @@ export type { Inspection, PartInspection } from './data/inspect.ts'
 export { type DataProgress, inspectData, type TrainedTokenizer, trainTokenizer } from './data/jobs.ts'
 export { type DataSource, type OpenDataset, openDataset } from './data/source.ts'
 export { defineModel, type ModelBuilder, type TrainableModel, within } from './define-model.ts'
+export { exportTrained, saveTrained, trainedTensors } from './export-trained.ts'
 export { gptGraph, initialParameters } from './gpt.ts'
-export {
-  exportTrained,
-  type ImportedModel,
-  type ImportOptions,
-  importModel,
-  saveTrained,
-  trainedTensors,
-} from './imported.ts'
+export { type ImportedModel, type ImportOptions, importModel } from './imported.ts'
 export { trainLocally } from './local/index.ts'
 export {
   type LocalEvent,

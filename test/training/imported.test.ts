@@ -16,13 +16,8 @@ import {
   withParameters,
 } from '../../src/onnx/index.ts'
 import { appendGradients } from '../../src/training/autodiff.ts'
-import {
-  exportTrained,
-  type ImportedModel,
-  type ImportOptions,
-  importModel,
-  saveTrained,
-} from '../../src/training/imported.ts'
+import { exportTrained, saveTrained } from '../../src/training/export-trained.ts'
+import { type ImportedModel, type ImportOptions, importModel } from '../../src/training/imported.ts'
 import { classification } from '../../src/training/losses.ts'
 import { createOptimizer, type OptimizerPlan } from '../../src/training/optimizer.ts'
 import { buildTrainingStep, type Feed } from '../../src/training/training-step.ts'

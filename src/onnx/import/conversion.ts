@@ -8,30 +8,25 @@ import type { Conversion } from './node.ts'
 import { batchNormalization, groupNormalization, instanceNormalization } from './normalisation.ts'
 import { gru, lstm, recurrent } from './recurrent.ts'
 import {
-  averagePool,
   cast,
   castLike,
   clip,
   constant,
   constantOfShape,
-  conv,
-  depthToSpace,
   dropout,
-  globalMaxPool,
   identity,
   matMul,
-  maxPool,
   mean,
   oneHot,
   pow,
   reduction,
   reshape,
-  spaceToDepth,
   split,
   squeeze,
   sum,
   variadic,
 } from './rewrites.ts'
+import { averagePool, conv, depthToSpace, globalMaxPool, maxPool, spaceToDepth } from './windows.ts'
 
 const reductions = [
   'ReduceL1',

@@ -8,6 +8,7 @@ import { indexing } from './indexing.ts'
 import { loops } from './loop.ts'
 import { matrices } from './matrix.ts'
 import type { Attributes, Typed } from './operator.ts'
+import { parts } from './parts.ts'
 import { reductions } from './reduction.ts'
 import { shapes } from './shape.ts'
 import { windowOperators } from './windows.ts'
@@ -17,6 +18,7 @@ export const operators = {
   ...reductions,
   ...matrices,
   ...shapes,
+  ...parts,
   ...indexing,
   ...windowOperators,
   ...loops,
