@@ -1,10 +1,18 @@
 import * as assert from 'uvu/assert'
+import { RandomWords } from '../../src/federation/privacy/keystream.ts'
 import { isOpening, type Opening } from '../../src/federation/privacy/opening.ts'
 import { mayTakePart, type ParticipantRecord } from '../../src/federation/privacy/participant.ts'
 import { isPeerSet, peerSetOf, placesOf } from '../../src/federation/privacy/peer-set.ts'
 import { defaultThreshold, directoryOf, toleratedColluders } from '../../src/federation/privacy/session.ts'
 import { secretBytes } from '../../src/federation/privacy/shamir.ts'
-import { type Keys, type Reveal, type StatementKind, signStatement } from '../../src/federation/privacy/statements.ts'
+import {
+  type Keys,
+  openStatement,
+  type Reveal,
+  type StatementKind,
+  signStatement,
+} from '../../src/federation/privacy/statements.ts'
+import { RejectedError } from '../../src/lib/index.ts'
 import { suite } from '../suite.ts'
 import { type Outcome, type Plan, plainSum, runCid, secureSum } from './privacy-mesh.ts'
 
@@ -221,6 +229,59 @@ test('a wrong share convicts who reveals it, and is never part of an opening', (
   const needed = secureSum({ ...plan, members: 1, threshold: 7 })
   assertFails(needed, 'too_few_shares')
   assert.equal(needed.accused, ['4:wrong_share'])
+})
+
+test('who was left out cannot end the attempt by revealing all the same', () => {
+  const outcome = secureSum({
+    ...calm,
+    members: 1,
+    vanish: { 0: 'mask' },
+    lie: (statement, identity, place) => {
+      // Place 6 says no input, and reveals at once what it has no list for.
+      if (statement.kind !== 'shares' || place !== 6) return statement
+      const { run, round, attempt, directory } = statement
+      const none = peerSetOf([], 7)
+      const shares = new Uint8Array(0)
+      return signStatement(identity, {
+        ...{ kind: 'reveal', run, round, attempt },
+        ...{ directory, survivors: none, held: none, shares },
+      })
+    },
+  })
+  assertExact(outcome, 5)
+})
+
+test('no bytes that a liar may send make a peer throw, or reveal', () => {
+  const outcome = secureSum({ ...calm, members: 1, vanish: { 0: 'mask' } })
+  const documents = outcome.said.slice(0, 20)
+  const random = new RandomWords(new Uint8Array(32).fill(8))
+  for (const { kind, document } of documents) {
+    for (let i = 0; i < 10; i++) {
+      const changed = document.slice()
+      const at = random.below(changed.length)
+      changed[at] = changed[at]! ^ (1 + random.below(255))
+      assert.throws(
+        () => openStatement(kind, changed),
+        (error: unknown) => error instanceof RejectedError,
+      )
+    }
+  }
+  const bytes = (most: number): Uint8Array => Uint8Array.from({ length: random.below(most) }, () => random.below(256))
+  const hostile = secureSum({
+    ...calm,
+    members: 1,
+    tell: (message) => {
+      const directory = 'directory' in message && random.below(4) > 0 ? message.directory : bytes(33)
+      if (message.kind === 'delivery' && random.below(2) === 0) {
+        return { ...message, directory, dealers: bytes(3), sealed: bytes(600), commitments: bytes(300) }
+      }
+      if (message.kind !== 'survivors') return message
+      return { ...message, directory, dealers: random.below(2) === 0 ? message.dealers : bytes(3), survivors: bytes(3) }
+    },
+  })
+  assert.equal(hostile.sums, {})
+  assert.not.ok(hostile.said.some(({ kind }) => kind === 'reveal'))
+  assert.equal(hostile.accused, [])
 })
 
 test('a dealer whose shares are not those of its published secret is named, and there is no sum', () => {

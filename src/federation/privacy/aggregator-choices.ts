@@ -123,7 +123,7 @@ function gatherReveals(state: AggregatorDraft, effects: AggregatorEffect[], nowM
   const outcome = openSecrets(directory, dealers, survivors, config.threshold, good)
   switch (outcome.kind) {
     case 'waiting': {
-      const everybody = Object.keys(state.judged).length === placesOf(survivors).length
+      const everybody = peersOf(state, placesOf(survivors)).every((peer) => peer in state.judged)
       if (isTime(state, nowMs, everybody)) fail(state, effects, 'too_few_shares', peersOf(state, outcome.dealers))
       break
     }

@@ -44,7 +44,7 @@ export interface AggregatorState {
   readonly failure: Failure | null
 }
 
-/** Why there is no sum, and who, if anybody, is to blame: the attempt after this one may leave them out. */
+/** Why there is no sum, and whose secrets are missing. That blames nobody: who has lied is `accused`. */
 export interface Failure {
   readonly code: 'too_few_peers' | 'too_few_consents' | 'too_few_shares' | 'wrong_secret' | 'wrong_sum'
   readonly phase: AggregatorPhase

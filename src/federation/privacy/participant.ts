@@ -95,7 +95,7 @@ type Draft = { -readonly [Field in keyof ParticipantState]: ParticipantState[Fie
 export const firstRepeatMs = 400
 const maxDoublings = 8
 
-/** `promised` is what a restarted peer finds on its disk. `entropy` then is the same as before. */
+/** `entropy` is durable before this is called. `promised` is what a restarted peer finds on its disk beside it. */
 export function beginParticipant(
   config: SessionConfig,
   self: string,
