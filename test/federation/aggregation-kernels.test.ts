@@ -60,7 +60,7 @@ test('the largest value and the squared norm are exact', () => {
 })
 
 test('a block of nothing but the largest values overflows nowhere, however many there are', () => {
-  for (const most of [valueLimit - 1, 1 - valueLimit, 134_209_535, -134_209_536]) {
+  for (const most of [valueLimit - 1, 1 - valueLimit, 134_209_535, -134_209_536, 8190 * 2 ** 14 + 16_383]) {
     const rows = Array.from({ length: 3 }, () => Array<number>(1024).fill(most))
     const square = BigInt(most) ** 2n * 1024n * 3n
     const [plain, fast] = both(rows, (kernels) => {

@@ -3,9 +3,9 @@ import { oneWhole } from './kernels.ts'
 
 /**
  * Nearest-neighbour mixing (Allouah et al. 2023): before the rule, each update is replaced by the mean of the
- * `size - liars` updates nearest to it, itself among them (of equally near ones the earlier). Honest updates that differ because
- * their data do come close together, and a liar's is drawn among them. As sums of updates, so that all stays integer:
- * the mixed update i is the sum of `neighbours[i]`, to be divided by `parts`.
+ * `size - liars` updates nearest to it, which are itself and others (of equally near ones the earlier). Honest updates
+ * that differ because their data do come close together, and a liar's is drawn among them. As sums of updates, so that
+ * all stays integer: the mixed update i is the sum of `neighbours[i]`, to be divided by `parts`.
  */
 export interface Mixture {
   readonly parts: number
@@ -20,10 +20,8 @@ export function* mix(gram: Gram, liars: number): Generator<void, Mixture> {
   const neighbours: number[][] = []
   for (const i of all) {
     const distances = all.map((j) => gram.squaredDistance(i, j))
-    // Of updates equal to it, the update itself comes first.
-    const rank = (j: number): number => (j === i ? -1 : j)
     const order = [...all].sort((a, b) =>
-      distances[a]! < distances[b]! ? -1 : distances[a]! > distances[b]! ? 1 : rank(a) - rank(b),
+      distances[a]! < distances[b]! ? -1 : distances[a]! > distances[b]! ? 1 : a - b,
     )
     neighbours.push(order.slice(0, parts))
     yield

@@ -155,7 +155,7 @@ def aggregate(plan, updates):
         if "mix" in plan:
             m = n - liars_among(plan["mix"]["liars"], n)
             near = [
-                sorted(range(n), key=lambda j: (squared_distance(rows[i], rows[j]), j != i, j))[:m] for i in range(n)
+                sorted(range(n), key=lambda j: (squared_distance(rows[i], rows[j]), j))[:m] for i in range(n)
             ]
         given = rows if near is None else [[sum(rows[j][p] for j in js) for p in places] for js in near]
         weights, whole = weigh(rule, given, shares, m)
@@ -203,6 +203,12 @@ PLANS = [
     {"weigh": "equal", "clip": {"norm": 0.0078125}, "rule": {"kind": "mean"}},
     {"weigh": "samples", "outliers": {"measure": "norm", "sigmas": 3}, "rule": {"kind": "mean"}},
     {"weigh": "samples", "outliers": {"measure": "distance", "sigmas": 1}, "clip": {"medians": 0.7}, "rule": {"kind": "mean"}},
+    {
+        "weigh": "samples",
+        "outliers": {"measure": "distance", "sigmas": 2},
+        "clip": {"medians": 0.8},
+        "rule": {"kind": "geometric-median", "iterations": 4, "smoothing": 1e-6},
+    },
     {"weigh": "samples", "mix": {"liars": 3}, "rule": {"kind": "mean"}},
     {"weigh": "equal", "rule": {"kind": "median"}},
     {"weigh": "samples", "rule": {"kind": "median"}},
@@ -219,7 +225,12 @@ PLANS = [
 ]
 
 if __name__ == "__main__":
-    rounds = [updates_of(9, 37, 20_000, 1), updates_of(10, 12, 120_000, 2)]
+    # In the last some updates are equal, and many distances: it is about ties.
+    ties = [
+        {"samples": 1 + i % 3, "values": values}
+        for i, values in enumerate([[1, 0], [0, 1], [1, 0], [0, -1], [0, 1], [1, 0], [-1, 0], [0, 1], [0, 0], [1, 1]])
+    ]
+    rounds = [updates_of(9, 37, 20_000, 1), updates_of(10, 12, 120_000, 2), ties]
     print("[")
     lines = []
     for updates in rounds:
