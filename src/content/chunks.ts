@@ -46,6 +46,11 @@ export function cut(bytes: Uint8Array): { readonly root: CID; readonly blocks: r
   return { root, blocks: [...blocks, { cid: root, bytes: list }] }
 }
 
+/** What a store names these bytes by. */
+export function valueCid(bytes: Uint8Array): CID {
+  return cut(bytes).root
+}
+
 /** @throws RejectedError `malformed`, `schema_mismatch`, `oversized`: a list that `cut` would not have made. */
 export function parseChunkList(bytes: Uint8Array): ChunkList {
   const list = decode(bytes, listSchema, maxListBytes)

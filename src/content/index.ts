@@ -16,7 +16,7 @@ import type { PeerId } from '@libp2p/interface'
 import type { CID } from 'multiformats/cid'
 import type { Startable } from '../lib/index.ts'
 
-export { chunkBytes } from './chunks.ts'
+export { chunkBytes, valueCid } from './chunks.ts'
 export { type ContentComponents, type ContentInit, createContentStore } from './store.ts'
 
 export interface ContentStore extends Startable {

@@ -16,7 +16,10 @@ import {
 import type { GossipTopic, Network } from '../network/index.ts'
 import type { Counter, Logger, Metrics } from '../observability/index.ts'
 import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
+import { type AuditReport, auditRun, type RoundAudit } from './audit.ts'
+import { roundClaimedBy } from './audit-findings.ts'
 import { checkControl, isOver, openControl } from './control.ts'
+import { type ExportFile, exportRun } from './export.ts'
 import type {
   CheckpointView,
   ControlAction,
@@ -177,6 +180,24 @@ class MeshFederation implements Federation {
     this.#journal?.setPart(id, trains)
     if (driver.trainsHere !== trains) await this.#reopen(driver)
     this.#publish(id)
+  }
+
+  audit(
+    id: string,
+    options: { readonly round?: number | undefined; readonly certificate?: Uint8Array; readonly signal: AbortSignal },
+  ): AsyncIterable<RoundAudit | AuditReport> {
+    const source = this.#driverOf(id).auditSource()
+    const { round, certificate, signal } = options
+    if (certificate === undefined) return auditRun(source, { round, signal })
+    const at = roundClaimedBy(certificate)
+    const replaced = async (wanted: number) => (wanted === at ? certificate : source.certificate(wanted))
+    const rounds = Math.max(source.rounds, at)
+    return auditRun({ ...source, rounds, certificate: replaced }, { round: at, signal })
+  }
+
+  exportRun(id: string, signal: AbortSignal): AsyncIterable<ExportFile> {
+    const driver = this.#driverOf(id)
+    return exportRun(driver.auditSource(), driver.control?.document ?? null, driver.evaluations(), signal)
   }
 
   runs(): RunView[] {

@@ -13,9 +13,20 @@
 import type { CID } from 'multiformats/cid'
 import type { Startable } from '../lib/index.ts'
 import type { ModelDescription, OptimizerSpec } from '../training/index.ts'
+import type { AuditReport, RoundAudit } from './audit.ts'
 import type { ControlAction } from './control.ts'
+import type { ExportFile } from './export.ts'
 
+export {
+  type AuditFinding,
+  type AuditReport,
+  type AuditSource,
+  auditRun,
+  type PeerAudit,
+  type RoundAudit,
+} from './audit.ts'
 export type { ControlAction } from './control.ts'
+export { type ExportedRun, type ExportFile, openExport } from './export.ts'
 export { createFederation, type FederationComponents, type FederationInit } from './federation.ts'
 
 /** What the owner signs. A run's id is the CID of its signed specification. */
@@ -160,6 +171,18 @@ export interface Federation extends Startable {
    * @throws OwmError `unknown_run`, `run_over`, `no_training_data`
    */
   takePart(run: string, trains: boolean): Promise<void>
+  /**
+   * Audits a run, as `auditRun` does, from what this peer has and can fetch.
+   *
+   * @param options.certificate judged in the place of the one that is known here of its round
+   * @throws OwmError `unknown_run`, `no_such_round`
+   */
+  audit(
+    run: string,
+    options: { readonly round?: number | undefined; readonly certificate?: Uint8Array; readonly signal: AbortSignal },
+  ): AsyncIterable<RoundAudit | AuditReport>
+  /** The files of a run for use and audit without any peer. @throws OwmError `unknown_run` */
+  exportRun(run: string, signal: AbortSignal): AsyncIterable<ExportFile>
   runs(): RunView[]
   /** The newest certified checkpoint of each model name. */
   checkpoints(): CheckpointView[]

@@ -5,6 +5,7 @@ import { equalBytes, errorCode, errorMessage, OwmError, withTimeout } from '../l
 import type { PeerEvent } from '../network/index.ts'
 import type { Logger } from '../observability/index.ts'
 import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
+import type { AuditSource } from './audit.ts'
 import { CatchingUp } from './catching-up.ts'
 import { checkQuorum, electionOf, openCertificate, type Value } from './certificate.ts'
 import { CertificateSender } from './certificate-sender.ts'
@@ -55,6 +56,8 @@ export interface DriverInit {
 const maxSyncItems = 64
 /** A round that this peer had to leave, for want of disk space perhaps, is entered again after so long. */
 const afterFaultMs = 5_000
+/** An audit waits so long for one value that is not here. */
+const auditFetchMs = 10_000
 
 /** One run on this peer: from certificate to certificate, with a round driver for the round under way. */
 export class RunDriver {
@@ -177,6 +180,36 @@ export class RunDriver {
       network,
       nowMs: clock.now(),
     })
+  }
+
+  /** What an audit reads; what is not here is asked of peers that may have it. */
+  auditSource(): AuditSource {
+    const { content, journal } = this.#components
+    const { id, document } = this.run
+    return {
+      document,
+      rounds: this.#chain.head.round,
+      certificate: async (round) => {
+        const stored = journal.certificates(id, round - 1, 1)[0]
+        return stored?.round === round ? stored.bytes : null
+      },
+      value: async (cid, { maxBytes, ask, signal }) => {
+        if (!ask && !(await content.has(cid))) return null
+        const from = this.#hints().map((peer) => peerIdFromString(peer))
+        try {
+          return await content.get(cid, { maxBytes, from, signal: withTimeout(auditFetchMs, signal) })
+        } catch (error) {
+          signal.throwIfAborted()
+          if (['not_found', 'timeout', 'aborted'].includes(errorCode(error))) return null
+          throw error
+        }
+      },
+    }
+  }
+
+  /** The signed measurements that are known, by round. */
+  evaluations(): Evaluation[] {
+    return this.#chain.evaluations(0)
   }
 
   /** The weights of a certified round, verified. */
