@@ -3,14 +3,25 @@ import { z } from 'zod'
 import { cidOf, codecs, decode, encode, RejectedError } from '../lib/index.ts'
 import { electCommittee, quorumOf, roundSeed } from './committee.ts'
 import { attemptField, bytesField, cidField, documentField, peerField, roundField, viewField } from './fields.ts'
+import type { Link } from './preference.ts'
 import { maxTotalSamples } from './quantise.ts'
 import { firstRoster, maxMissedRounds, maxRosterPeers, nextRoster, type Place } from './roster.ts'
 import type { Run } from './specification.ts'
-import { type Join, type Notice, openJoin, openNotice, openVote, type Vote } from './statements.ts'
+import {
+  type Abandon,
+  type Join,
+  type Notice,
+  openAbandon,
+  openJoin,
+  openNotice,
+  openVote,
+  type Vote,
+} from './statements.ts'
 
 /** 1,024 notices of 400 bytes, as many joins, and the roster. */
 export const maxValueBytes = 768 * 1024
-export const maxCertificateBytes = 800 * 1024
+/** A value, its votes, and for a later attempt a quorum's statements, 683 of 1,024 at most. */
+export const maxCertificateBytes = 1024 * 1024
 /** A wish to join is good for so many rounds; an old one cannot be played again. */
 export const maxJoinAgeRounds = 3
 
@@ -35,6 +46,8 @@ export interface Certificate {
   /** The view whose votes these are. */
   readonly view: number
   readonly votes: readonly Vote[]
+  /** Of a later attempt: that a quorum of the roster has given the one before it up. Empty for the first attempt. */
+  readonly abandons: readonly Abandon[]
   readonly bytes: Uint8Array
 }
 
@@ -51,6 +64,8 @@ export interface Head {
 export interface Election {
   readonly committee: readonly string[]
   readonly quorum: number
+  /** So many of the roster give an attempt up. */
+  readonly rosterQuorum: number
 }
 
 const valueSchema = z.strictObject({
@@ -72,6 +87,7 @@ const certificateSchema = z.strictObject({
   value: bytesField(maxValueBytes),
   view: viewField,
   votes: z.array(documentField).min(1).max(31),
+  abandons: z.array(documentField).min(1).max(maxRosterPeers).optional(),
 })
 
 export function firstHead(run: Run): Head {
@@ -91,7 +107,11 @@ export function electionOf(run: Run, previous: Head, attempt: number): Election 
     previous.roster.map((place) => place.peer),
     committeeSize,
   )
-  return { committee, quorum: quorumOf(faults, committee.length) }
+  return {
+    committee,
+    quorum: quorumOf(faults, committee.length),
+    rosterQuorum: quorumOf(faults, previous.roster.length),
+  }
 }
 
 export function leaderOf(committee: readonly string[], view: number): string {
@@ -176,9 +196,9 @@ export function checkValue(run: Run, previous: Head, value: Value): void {
   }
 }
 
-/** @throws RejectedError `wrong_round`, `wrong_base` */
+/** A notice is good for its attempt and all later ones at its round. @throws RejectedError `wrong_round`, `wrong_base` */
 export function checkNotice(run: Run, previous: Head, attempt: number, notice: Notice): void {
-  if (notice.run !== run.id || notice.round !== previous.round + 1 || notice.attempt !== attempt) {
+  if (notice.run !== run.id || notice.round !== previous.round + 1 || notice.attempt > attempt) {
     throw refusal('wrong_round', `The update of ${notice.trainer} is for another round.`)
   }
   if (notice.base !== previous.checkpoint) {
@@ -195,21 +215,35 @@ export function checkJoin(run: Run, previous: Head, join: Join): void {
 }
 
 /** Wraps a quorum's commit votes. */
-export function sealCertificate(value: Value, view: number, votes: readonly Vote[]): Certificate {
+export function sealCertificate(
+  value: Value,
+  view: number,
+  votes: readonly Vote[],
+  abandons: readonly Abandon[] = [],
+): Certificate {
   const sorted = [...votes].sort((a, b) => byName(a.voter, b.voter))
-  const bytes = encode({ v: 1, value: value.bytes, view, votes: sorted.map((vote) => vote.document) })
-  return { value, view, votes: sorted, bytes }
+  const proof = abandons.length === 0 ? {} : { abandons: abandons.map((abandon) => abandon.document) }
+  const bytes = encode({ v: 1, value: value.bytes, view, votes: sorted.map((vote) => vote.document), ...proof })
+  return { value, view, votes: sorted, abandons, bytes }
 }
 
 /** Opens a certificate without judging it. @throws RejectedError as `decode` and `verifySigned` do */
 export function openCertificate(bytes: Uint8Array): Certificate {
   const parsed = decode(bytes, certificateSchema, maxCertificateBytes)
-  return { value: openValue(parsed.value), view: parsed.view, votes: parsed.votes.map(openVote), bytes }
+  return {
+    value: openValue(parsed.value),
+    view: parsed.view,
+    votes: parsed.votes.map(openVote),
+    abandons: (parsed.abandons ?? []).map(openAbandon),
+    bytes,
+  }
 }
 
-/** The round that a certificate claims to be of. Nothing else is checked. @throws RejectedError as `decode` does */
-export function claimedRound(bytes: Uint8Array): number {
-  return decode(decode(bytes, certificateSchema, maxCertificateBytes).value, valueSchema, maxValueBytes).round
+/** What a certificate claims to be. Nothing else is checked. @throws RejectedError as `decode` does */
+export function claimOf(bytes: Uint8Array): Link {
+  const { value } = decode(bytes, certificateSchema, maxCertificateBytes)
+  const { round, attempt, previous } = decode(value, valueSchema, maxValueBytes)
+  return { round, attempt, previous: `${previous}`, id: cidOf(value, codecs.dagCbor).toString() }
 }
 
 /**
@@ -219,7 +253,7 @@ export function claimedRound(bytes: Uint8Array): number {
  * @throws RejectedError as `decode` and `checkVotes` do, or `wrong_round`, `wrong_parent`
  */
 export function checkQuorum(run: Run, previous: Head, bytes: Uint8Array): void {
-  const { value, view, votes } = decode(bytes, certificateSchema, maxCertificateBytes)
+  const { value, view, votes, abandons = [] } = decode(bytes, certificateSchema, maxCertificateBytes)
   const claimed = decode(value, valueSchema, maxValueBytes)
   if (claimed.run.toString() !== run.id || claimed.round !== previous.round + 1) {
     throw refusal('wrong_round', `The value is for round ${claimed.round} of run ${claimed.run}.`)
@@ -229,9 +263,11 @@ export function checkQuorum(run: Run, previous: Head, bytes: Uint8Array): void {
   }
   const { round, attempt } = claimed
   const election = electionOf(run, previous, attempt)
+  checkAbandons(run, previous, attempt, abandons.length)
   if (votes.length > election.committee.length) throw refusal('not_in_committee', 'There are more votes than members.')
   const id = cidOf(value, codecs.dagCbor).toString()
   checkVotes(election, { id, run: run.id, round, attempt }, view, 'commit', votes.map(openVote))
+  checkProof(run, previous, attempt, abandons.map(openAbandon))
 }
 
 /**
@@ -241,10 +277,50 @@ export function checkQuorum(run: Run, previous: Head, bytes: Uint8Array): void {
  */
 export function verifyCertificate(run: Run, previous: Head, bytes: Uint8Array): Certificate {
   const certificate = openCertificate(bytes)
-  const { value, view, votes } = certificate
+  judgeCertificate(run, previous, certificate)
+  return certificate
+}
+
+/**
+ * The judgement on a certificate whose statements have been opened: what a verifier does after `openCertificate`.
+ *
+ * @throws RejectedError as `checkValue`, `checkVotes` and `checkProof` do
+ */
+export function judgeCertificate(run: Run, previous: Head, certificate: Omit<Certificate, 'bytes'>): void {
+  const { value, view, votes, abandons } = certificate
   checkValue(run, previous, value)
   checkVotes(electionOf(run, previous, value.attempt), value, view, 'commit', votes)
-  return certificate
+  checkProof(run, previous, value.attempt, abandons)
+}
+
+/**
+ * That a quorum of the roster has given the attempt before this one up. Without it anybody could look for an attempt
+ * whose committee is its own.
+ *
+ * @throws RejectedError `not_sorted`, `not_in_roster`, `wrong_abandon`, `not_abandoned`
+ */
+export function checkProof(run: Run, previous: Head, attempt: number, abandons: readonly Abandon[]): void {
+  checkAbandons(run, previous, attempt, abandons.length)
+  checkSorted(abandons.map((abandon) => abandon.peer))
+  const roster = new Set(previous.roster.map((place) => place.peer))
+  for (const abandon of abandons) {
+    if (!roster.has(abandon.peer)) throw refusal('not_in_roster', `${abandon.peer} has no say in this round.`)
+    if (abandon.attempt !== attempt - 1) throw refusal('wrong_abandon', `${abandon.peer} gave another attempt up.`)
+    checkAbandon(run, previous, abandon)
+  }
+}
+
+/** @throws RejectedError `wrong_abandon` */
+export function checkAbandon(run: Run, previous: Head, abandon: Abandon): void {
+  if (abandon.run !== run.id || abandon.round !== previous.round + 1 || abandon.previous !== previous.id) {
+    throw refusal('wrong_abandon', `${abandon.peer} gave an attempt at another round up.`)
+  }
+}
+
+/** Before any of them is opened: exactly a quorum, none for the first attempt. */
+function checkAbandons(run: Run, previous: Head, attempt: number, count: number): void {
+  const needed = attempt === 0 ? 0 : quorumOf(run.specification.faults, previous.roster.length)
+  if (count !== needed) throw refusal('not_abandoned', `${count} peers gave the attempt before up, not ${needed}.`)
 }
 
 /**
@@ -276,7 +352,8 @@ export function checkVotes(
   }
 }
 
-function rosterAfter(run: Run, previous: Head, updates: readonly Notice[], joins: readonly Join[]): Place[] {
+/** The next roster, as the rule gives it. */
+export function rosterAfter(run: Run, previous: Head, updates: readonly Notice[], joins: readonly Join[]): Place[] {
   return nextRoster(
     run.specification,
     previous.roster,

@@ -1,16 +1,20 @@
-import { RejectedError } from '../lib/index.ts'
+import { OwmError, RejectedError } from '../lib/index.ts'
 import {
   type Certificate,
+  checkQuorum,
+  claimOf,
   electionOf,
   firstHead,
   type Head,
   headOf,
   leaderOf,
+  openCertificate,
   type Value,
   verifyCertificate,
 } from './certificate.ts'
 import type { RoundView } from './index.ts'
 import type { Journal } from './journal.ts'
+import { stands } from './preference.ts'
 import type { Run } from './specification.ts'
 import type { Evaluation } from './statements.ts'
 
@@ -79,6 +83,46 @@ export class Chain {
     if (early !== undefined) this.#journal.addEvaluation(early)
     const link = this.#links.at(-1) as Link
     return { certificate, view: { ...link, heldOutBitsPerByte: this.bitsPerByte(link.checkpoint) } }
+  }
+
+  /**
+   * Puts another certificate in the place of the one of its round that is here, if it is the one that stands; the rounds
+   * after that are undone. Null when what is here stands.
+   *
+   * @throws RejectedError as `verifyCertificate`
+   */
+  switchTo(bytes: Uint8Array, certifiedMs: number): { undone: RoundView[]; view: RoundView } | null {
+    const claim = claimOf(bytes)
+    const { round, previous } = claim
+    const here = this.#links[round - 1]
+    if (here === undefined || here.certificate === claim.id) return null
+    // It hangs on a round that is other here: where the chains part is to be settled first.
+    if (this.idAt(round - 1) !== previous) return null
+    if (stands({ round, attempt: here.attempt, previous, id: here.certificate }, claim) !== claim) return null
+    const head = this.#headAt(round - 1)
+    checkQuorum(this.#run, head, bytes)
+    verifyCertificate(this.#run, head, bytes)
+    this.#journal.switchTo(this.#run.id, { round, bytes, certifiedMs, seconds: here.seconds })
+    const undone = this.rounds().slice(round - 1)
+    this.#links.length = round - 1
+    for (const [checkpoint, evaluation] of this.#evaluations) {
+      if (evaluation.round >= round) this.#evaluations.delete(checkpoint)
+    }
+    this.#head = head
+    this.#append(bytes, certifiedMs, here.seconds)
+    return { undone, view: { ...(this.#links.at(-1) as Link), heldOutBitsPerByte: null } }
+  }
+
+  /** Id of the round's certified value; of the run, before the first. */
+  idAt(round: number): string | undefined {
+    return round === 0 ? this.#run.id : this.#links[round - 1]?.certificate
+  }
+
+  #headAt(round: number): Head {
+    if (round === 0) return firstHead(this.#run)
+    const stored = this.#journal.certificates(this.#run.id, round - 1, 1)[0]
+    if (stored?.round !== round) throw new OwmError('not_found', `The certificate of round ${round} is not here.`)
+    return headOf(openCertificate(stored.bytes).value)
   }
 
   /** Keeps the first evaluation of a checkpoint. Returns whether this was it. */

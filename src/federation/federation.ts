@@ -407,7 +407,7 @@ class MeshFederation implements Federation {
     const known = this.#drivers.get(id)
     if (known !== undefined) {
       this.#heardMs.set(id, this.#components.clock.now())
-      known.onHead(beacon.round, from)
+      known.onHead(beacon.round, beacon.value.toString(), from)
     }
     try {
       if (known !== undefined) {

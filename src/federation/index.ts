@@ -117,6 +117,16 @@ export type FederationEvent = { readonly run: string; readonly atMs: number } & 
       readonly lossBitsPerByte: number
       readonly stepsPerSecond: number
     }
+  /** The committee before could not end the round: another one takes over, with the same updates. */
+  | {
+      readonly type: 'attempt-started'
+      readonly round: number
+      readonly attempt: number
+      readonly leader: string
+      readonly committee: readonly string[]
+    }
+  /** A certificate of a lower attempt has come up: this one, and the rounds that came after it, stand no more. */
+  | { readonly type: 'rounds-undone'; readonly from: number; readonly rounds: number }
   /** An update, this peer's or one that another peer tells of, is stored by enough of the committee: it can no longer be lost. */
   | { readonly type: 'update-accepted'; readonly round: number; readonly trainer: string; readonly update: string }
   | { readonly type: 'update-rejected'; readonly round: number; readonly trainer: string; readonly code: string }

@@ -1,11 +1,22 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { z } from 'zod'
 import { decode, encode, errorMessage, OwmError } from '../lib/index.ts'
 import { openValue } from './certificate.ts'
 import { type Control, openControl } from './control.ts'
+import { documentField } from './fields.ts'
+import { maxRosterPeers } from './roster.ts'
 import type { MemberRecord } from './round-state.ts'
-import { type Evaluation, type Notice, openEvaluation, openNotice, openVote } from './statements.ts'
+import {
+  type Abandon,
+  type Evaluation,
+  type Notice,
+  openAbandon,
+  openEvaluation,
+  openNotice,
+  openVote,
+} from './statements.ts'
 import { lockToWire, proofToWire, recordSchema } from './wire.ts'
 
 /** Our own record: one value, its votes, and room. */
@@ -20,6 +31,13 @@ export interface StoredCertificate {
   readonly bytes: Uint8Array
   readonly certifiedMs: number
   readonly seconds: number
+}
+
+export interface StoredAttempt {
+  readonly attempt: number
+  readonly givenUp: boolean
+  /** What lets the peer be in it. */
+  readonly proof: readonly Abandon[]
 }
 
 /**
@@ -38,6 +56,13 @@ export interface Journal {
   setRecord(run: string, round: number, record: MemberRecord): void
   held(run: string, round: number): Notice[]
   hold(run: string, notice: Notice): void
+  /** The attempt at the round that this peer is in, if not the first, or if it has given that one up. */
+  attempt(run: string, round: number): StoredAttempt | null
+  giveUp(run: string, round: number, attempt: number): void
+  /** Enters a later attempt and forgets the votes of the one before, in one transaction. */
+  enterAttempt(run: string, round: number, attempt: number, proof: readonly Abandon[]): void
+  /** Puts the certificate in the place of another one, and forgets what came after that, in one transaction. */
+  switchTo(run: string, certificate: StoredCertificate): void
   own(run: string, round: number): Notice | null
   setOwn(run: string, notice: Notice): void
   evaluations(run: string): Evaluation[]
@@ -51,6 +76,8 @@ export interface Journal {
   close(): void
 }
 
+const proofSchema = z.array(documentField).max(maxRosterPeers)
+
 const schema = `
   CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, document BLOB NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS certificates (run TEXT, round INTEGER, bytes BLOB NOT NULL, certified_ms INTEGER NOT NULL,
@@ -59,6 +86,8 @@ const schema = `
   CREATE TABLE IF NOT EXISTS held (run TEXT, round INTEGER, trainer TEXT, notice BLOB NOT NULL,
     PRIMARY KEY (run, round, trainer)) STRICT;
   CREATE TABLE IF NOT EXISTS own (run TEXT, round INTEGER, notice BLOB NOT NULL, PRIMARY KEY (run, round)) STRICT;
+  CREATE TABLE IF NOT EXISTS attempts (run TEXT PRIMARY KEY, round INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    given_up INTEGER NOT NULL, proof BLOB NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS evaluations (run TEXT, round INTEGER, document BLOB NOT NULL,
     PRIMARY KEY (run, round)) STRICT;
   CREATE TABLE IF NOT EXISTS controls (run TEXT PRIMARY KEY, document BLOB NOT NULL) STRICT;
@@ -142,7 +171,16 @@ export function openJournal(folder: string): Journal {
         })),
     removeRun: (id) => {
       transaction(() => {
-        for (const table of ['certificates', 'records', 'held', 'own', 'evaluations', 'controls', 'parts']) {
+        for (const table of [
+          'certificates',
+          'records',
+          'held',
+          'own',
+          'attempts',
+          'evaluations',
+          'controls',
+          'parts',
+        ]) {
           sql(`DELETE FROM ${table} WHERE run = ?`).run(id)
         }
         sql('DELETE FROM runs WHERE id = ?').run(id)
@@ -155,6 +193,34 @@ export function openJournal(folder: string): Journal {
         sql('DELETE FROM records WHERE run = ? AND round <= ?').run(run, round)
         sql('DELETE FROM held WHERE run = ? AND round <= ?').run(run, round)
         sql('DELETE FROM own WHERE run = ? AND round <= ?').run(run, round)
+        sql('DELETE FROM attempts WHERE run = ? AND round <= ?').run(run, round)
+      })
+    },
+    attempt: (run, round) => {
+      const row = sql('SELECT * FROM attempts WHERE run = ? AND round = ?').get(run, round)
+      if (row === undefined) return null
+      const proof = decode(row['proof'] as Uint8Array, proofSchema, maxRecordBytes).map(openAbandon)
+      return { attempt: Number(row['attempt']), givenUp: row['given_up'] === 1, proof }
+    },
+    giveUp: (run, round, attempt) => {
+      const given = sql('UPDATE attempts SET given_up = 1 WHERE run = ? AND round = ? AND attempt = ?')
+      if (given.run(run, round, attempt).changes > 0) return
+      sql('INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, 1, ?)').run(run, round, attempt, encode([]))
+    },
+    enterAttempt: (run, round, attempt, proof) => {
+      transaction(() => {
+        const documents = encode(proof.map((abandon) => abandon.document))
+        sql('INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, 0, ?)').run(run, round, attempt, documents)
+        sql('DELETE FROM records WHERE run = ?').run(run)
+      })
+    },
+    switchTo: (run, { round, bytes, certifiedMs, seconds }) => {
+      transaction(() => {
+        for (const table of ['records', 'held', 'own', 'attempts']) sql(`DELETE FROM ${table} WHERE run = ?`).run(run)
+        for (const table of ['certificates', 'evaluations']) {
+          sql(`DELETE FROM ${table} WHERE run = ? AND round >= ?`).run(run, round)
+        }
+        sql('INSERT INTO certificates VALUES (?, ?, ?, ?, ?)').run(run, round, bytes, certifiedMs, seconds)
       })
     },
     record: (run, round) => {

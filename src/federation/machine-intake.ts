@@ -1,5 +1,5 @@
 import { countStored } from './machine-trainer.ts'
-import { isMember } from './machine-views.ts'
+import { isMember, trainsIn } from './machine-views.ts'
 import type { Draft, Effect, RoundState } from './round-state.ts'
 import type { Notice } from './statements.ts'
 
@@ -15,6 +15,7 @@ export function isOpen(state: RoundState): boolean {
   return (
     isMember(state) &&
     !state.certified &&
+    state.givenUp === null &&
     state.prepared === null &&
     state.lock === null &&
     state.reportedView !== state.view
@@ -36,7 +37,7 @@ export function onStored(state: Draft, effects: Effect[], notice: Notice, code: 
   // It may have closed in the meantime.
   const outcome = judge(state, notice)
   if (outcome === null) {
-    state.held = { ...state.held, [notice.trainer]: notice }
+    state.held = state.held.with(notice.trainer, notice)
     effects.push({ type: 'hold', notice })
   }
   answer(effects, notice, outcome ?? 'stored')
@@ -46,9 +47,9 @@ export function onStored(state: Draft, effects: Effect[], notice: Notice, code: 
 export function takeOwn(state: Draft, effects: Effect[]): void {
   const notice = state.delivery?.notice
   if (notice === undefined || state.delivery?.stored.includes(state.config.self)) return
-  if (!(notice.trainer in state.held)) {
-    if (!isOpen(state) || !state.config.roster.includes(notice.trainer)) return
-    state.held = { ...state.held, [notice.trainer]: notice }
+  if (!state.held.has(notice.trainer)) {
+    if (!isOpen(state) || !trainsIn(state, notice.trainer)) return
+    state.held = state.held.with(notice.trainer, notice)
     effects.push({ type: 'hold', notice })
   }
   if (isMember(state)) countStored(state, effects, state.config.self)
@@ -57,8 +58,8 @@ export function takeOwn(state: Draft, effects: Effect[]): void {
 /** Null when it may be stored. */
 function judge(state: RoundState, notice: Notice): string | null {
   if (!isMember(state)) return 'not_in_committee'
-  if (!state.config.roster.includes(notice.trainer)) return 'not_in_roster'
-  const held = state.held[notice.trainer]
+  if (!trainsIn(state, notice.trainer)) return 'not_in_roster'
+  const held = state.held.get(notice.trainer)
   if (held !== undefined) return held.update === notice.update ? 'stored' : 'equivocation'
   return isOpen(state) ? null : 'closed'
 }

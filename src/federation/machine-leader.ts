@@ -16,7 +16,13 @@ const reportPatienceMs = 200
 
 /** Takes whatever next step the leader can take. */
 export function leadIfReady(state: Draft, effects: Effect[], nowMs: number): void {
-  if (state.certified || !isMember(state) || leaderOf(state.config.committee, state.view) !== state.config.self) return
+  if (
+    state.certified ||
+    state.givenUp !== null ||
+    !isMember(state) ||
+    leaderOf(state.config.committee, state.view) !== state.config.self
+  )
+    return
   if (state.leading === null && state.proposal === null && isTimeToClose(state, nowMs)) close(state, effects, nowMs)
   if (state.leading?.stage === 'closing') propose(state, effects, nowMs)
 }
@@ -25,11 +31,13 @@ function isTimeToClose(state: Draft, nowMs: number): boolean {
   // Once this member has voted it takes no more updates: waiting brings nothing.
   if (state.prepared !== null || state.lock !== null) return true
   const { roster, minimumTrainers, self } = state.config
-  if (Object.keys(state.held).length < minimumTrainers) return false
+  if (state.held.size < minimumTrainers) return false
   if (nowMs >= collectUntilMs(state)) return true
+  // Cheaper than to look at each of a thousand.
+  if (state.held.size + state.goneSinceMs.size + 1 < roster.length) return false
   return roster.every(
     (peer) =>
-      peer in state.held ||
+      state.held.has(peer) ||
       // A peer that keeps no data of its own in the run will bring nothing.
       (peer === self ? !state.config.trains : isGone(state, peer, trainerGoneMs, nowMs)),
   )

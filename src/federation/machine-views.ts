@@ -7,14 +7,27 @@ import type { Draft, Effect, MemberRecord, RoundState } from './round-state.ts'
  */
 
 /** A closed connection may be a blip; longer than this, the leader is taken for dead. */
-const leaderGoneMs = 300
+export const leaderGoneMs = 300
 /** The patience with a leader doubles with each view, at most so often. */
-const maxDoublings = 5
+export const maxDoublings = 5
 
 export type RoundPhaseName = 'training' | 'collecting' | 'voting' | 'certified'
 
 export function isMember(state: RoundState): boolean {
   return state.config.committee.includes(state.config.self)
+}
+
+const rosters = new WeakMap<readonly string[], ReadonlySet<string>>()
+
+/** Whether the peer is on the roster. Asked for each update of a thousand: the list's set is kept as long as the list. */
+export function trainsIn(state: RoundState, peer: string): boolean {
+  const { roster } = state.config
+  let peers = rosters.get(roster)
+  if (peers === undefined) {
+    peers = new Set(roster)
+    rosters.set(roster, peers)
+  }
+  return peers.has(peer)
 }
 
 export function others(state: RoundState): string[] {
@@ -32,7 +45,7 @@ export function phaseOf(state: RoundState): RoundPhaseName {
 }
 
 export function isGone(state: RoundState, peer: string, forMs: number, nowMs: number): boolean {
-  const sinceMs = state.goneSinceMs[peer]
+  const sinceMs = state.goneSinceMs.get(peer)
   return sinceMs !== undefined && nowMs >= sinceMs + forMs
 }
 
@@ -42,6 +55,7 @@ export function collectUntilMs(state: RoundState): number {
 }
 
 export function passOverIfLate(state: Draft, effects: Effect[], nowMs: number): void {
+  if (state.givenUp !== null) return
   // Without a quorum in reach no view can succeed; moving on alone would only lead away from the others.
   if (present(state, nowMs).length < state.config.quorum) return
   const { committee, self, timing } = state.config
@@ -55,7 +69,7 @@ export function passOverIfLate(state: Draft, effects: Effect[], nowMs: number): 
     }
   }
   // A leader without enough updates cannot do anything: its time runs only when it could.
-  const enough = Object.keys(state.held).length >= state.config.minimumTrainers
+  const enough = state.held.size >= state.config.minimumTrainers
   if (!enough && state.prepared === null && state.lock === null) return
   const patienceMs = timing.agreeMs * 2 ** Math.min(state.view, maxDoublings)
   if (nowMs >= Math.max(collectUntilMs(state), state.viewSinceMs) + patienceMs) {
@@ -68,6 +82,7 @@ export function passOverIfLate(state: Draft, effects: Effect[], nowMs: number): 
  * a quorum it stays: those ahead could be liars, or have lost their own connection.
  */
 export function moveIfOvertaken(state: Draft, effects: Effect[], nowMs: number): void {
+  if (state.givenUp !== null) return
   const { quorum, self } = state.config
   const staying = present(state, nowMs).filter((peer) => peer === self || (state.heard[peer] ?? 0) <= state.view)
   if (staying.length >= quorum) return
@@ -80,8 +95,8 @@ export function moveIfOvertaken(state: Draft, effects: Effect[], nowMs: number):
 }
 
 /** The members that can be talked to, self included. */
-function present(state: RoundState, nowMs: number): string[] {
-  return state.config.committee.filter((peer) => !isGone(state, peer, leaderGoneMs, nowMs))
+export function present(state: RoundState, nowMs: number, forMs = leaderGoneMs): string[] {
+  return state.config.committee.filter((peer) => !isGone(state, peer, forMs, nowMs))
 }
 
 export function moveTo(state: Draft, effects: Effect[], nowMs: number, view: number): void {

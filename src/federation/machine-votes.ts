@@ -15,6 +15,7 @@ const maxViewsAhead = 32
 
 /** Tells the leader of this view what this member holds, and takes nothing more until the view is over. */
 export function report(state: Draft, effects: Effect[], leader: string): void {
+  if (state.givenUp !== null) return
   state.reportedView = state.view
   effects.push({ type: 'send', to: [leader], message: reportOf(state) })
 }
@@ -23,8 +24,8 @@ export function reportOf(state: Draft): Extract<Message, { kind: 'report' }> {
   const { view, held, joins, lock, prepared } = state
   // It has the bytes of all that it has prepared, too.
   const known = new Map((prepared?.value.updates ?? []).map((notice) => [notice.trainer, notice]))
-  for (const notice of Object.values(held)) known.set(notice.trainer, notice)
-  return { kind: 'report', view, held: [...known.values()], joins: Object.values(joins), lock }
+  for (const notice of held.values()) known.set(notice.trainer, notice)
+  return { kind: 'report', view, held: [...known.values()], joins: joins.values(), lock }
 }
 
 export function onProposal(
@@ -35,7 +36,7 @@ export function onProposal(
   proposal: Extract<Message, { kind: 'proposal' }>,
 ): void {
   const { view } = proposal
-  if (from !== leaderOf(state.config.committee, view)) return
+  if (state.givenUp !== null || from !== leaderOf(state.config.committee, view)) return
   if (view < state.view) {
     effects.push({ type: 'send', to: [from], message: { kind: 'moved', view: state.view } })
     return
@@ -70,7 +71,13 @@ export function onVerified(
   event: Extract<Event, { type: 'verified' }>,
 ): void {
   const { proposal, view } = state
-  if (event.view !== view || proposal?.value.id !== event.value || proposal.status !== 'verifying') return
+  if (
+    state.givenUp !== null ||
+    event.view !== view ||
+    proposal?.value.id !== event.value ||
+    proposal.status !== 'verifying'
+  )
+    return
   // What this member holds may have grown while it recomputed.
   const code = event.code ?? objection(state, proposal.value, proposal.justify)
   if (code !== null) {
@@ -96,7 +103,7 @@ function objection(state: Draft, value: Value, justify: QuorumProof | null): str
   if (justify === null) {
     if (lock !== null && lock.value.id !== value.id) return 'locked'
     const included = new Map(value.updates.map((notice) => [notice.trainer, notice.update]))
-    for (const held of Object.values(state.held)) {
+    for (const held of state.held.values()) {
       const update = included.get(held.trainer)
       // A trainer that signed two updates has no claim to either.
       if (update === undefined || update > held.update) return 'omits_update'
@@ -122,7 +129,8 @@ export function onVote(state: Draft, effects: Effect[], vote: Vote): void {
 
 function commitIfPrepared(state: Draft, effects: Effect[]): void {
   const { prepared, view, lock, config } = state
-  if (prepared === null || prepared.view !== view || (lock !== null && lock.view >= view)) return
+  if (state.givenUp !== null || prepared === null || prepared.view !== view || (lock !== null && lock.view >= view))
+    return
   const votes = Object.values(state.votes[voteKey(view, 'prepare', prepared.value.id)] ?? {})
   if (votes.length < config.quorum) return
   state.lock = { view, value: prepared.value, votes: byVoter(votes) }

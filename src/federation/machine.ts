@@ -1,11 +1,13 @@
 import { leaderOf } from './certificate.ts'
+import { giveUpIfDead, onAbandoned, onAstray } from './machine-attempts.ts'
 import { onOffered, onStored, takeOwn } from './machine-intake.ts'
 import { leadIfReady, onAggregated, onReport } from './machine-leader.ts'
 import { deliver, onPushed, onTrained } from './machine-trainer.ts'
-import { isMember, moveIfOvertaken, others, passOverIfLate } from './machine-views.ts'
+import { isMember, moveIfOvertaken, others, passOverIfLate, trainsIn } from './machine-views.ts'
 import { onProposal, onVerified, onVote, report } from './machine-votes.ts'
+import { PersistentMap } from './persistent-map.ts'
 import type { Draft, Effect, Event, MemberRecord, Message, RoundConfig, RoundState, Step } from './round-state.ts'
-import type { Join, Notice } from './statements.ts'
+import type { Abandon, Join, Notice } from './statements.ts'
 
 export { phaseOf, type RoundPhaseName } from './machine-views.ts'
 
@@ -14,23 +16,28 @@ const startGraceMs = 1_500
 /** Every message of a round may be lost: what still matters is said again so often. */
 export const resendMs = 400
 
-/** What a restarted peer finds on its disk of the round under way. */
+/** What a peer has of the round under way when an attempt begins: from its disk, or from the attempt before. */
 export interface Recovered {
   readonly record: MemberRecord | null
   readonly held: readonly Notice[]
   readonly own: Notice | null
   readonly joins: readonly Join[]
+  /** Why it is in this attempt; empty in the first. */
+  readonly proof: readonly Abandon[]
+  /** It has given this attempt up. */
+  readonly givenUp: boolean
 }
 
-/** The first state of a round. */
+const nothing: Recovered = { record: null, held: [], own: null, joins: [], proof: [], givenUp: false }
+
+/** The first state of an attempt at a round. */
 export function begin(
   config: RoundConfig,
   connected: ReadonlySet<string>,
   nowMs: number,
-  recovered: Recovered = { record: null, held: [], own: null, joins: [] },
+  recovered: Recovered = nothing,
 ): Step {
   const effects: Effect[] = []
-  const peers = new Set([...config.roster, ...config.committee])
   const { record } = recovered
   const view = record?.view ?? 0
   const known = record?.prepared?.view === view ? record.prepared : null
@@ -40,11 +47,13 @@ export function begin(
     view,
     viewSinceMs: nowMs,
     heard: {},
-    goneSinceMs: Object.fromEntries(
-      [...peers].filter((p) => p !== config.self && !connected.has(p)).map((p) => [p, nowMs + startGraceMs]),
+    goneSinceMs: PersistentMap.of(
+      config.roster
+        .filter((peer) => peer !== config.self && !connected.has(peer))
+        .map((peer) => [peer, nowMs + startGraceMs]),
     ),
-    held: Object.fromEntries(recovered.held.map((notice) => [notice.trainer, notice])),
-    joins: Object.fromEntries(recovered.joins.map((join) => [join.peer, join])),
+    held: PersistentMap.of(recovered.held.map((notice) => [notice.trainer, notice])),
+    joins: PersistentMap.of(recovered.joins.map((join) => [join.peer, join])),
     delivery: null,
     reportedView: -1,
     prepared: record?.prepared ?? null,
@@ -57,6 +66,10 @@ export function begin(
     ),
     sentMs: nowMs,
     certified: false,
+    abandons: {},
+    proof: recovered.proof,
+    givenUp: recovered.givenUp ? { sentMs: nowMs - resendMs, times: 0 } : null,
+    left: false,
   }
   // A leader that had proposed before it died must say the same again, and nothing else.
   if (known !== null && isMember(state) && leaderOf(config.committee, view) === config.self) {
@@ -67,6 +80,8 @@ export function begin(
   }
   if (recovered.own !== null) onTrained(state, effects, nowMs, recovered.own)
   else if (config.trains) effects.push({ type: 'train' })
+  if (state.proof.length > 0 && isMember(state))
+    effects.push({ type: 'show', to: others(state), abandons: state.proof })
   if (recovered.record !== null) resend(state, effects, nowMs)
   takeOwn(state, effects)
   leadIfReady(state, effects, nowMs)
@@ -75,21 +90,19 @@ export function begin(
 
 /** The round's whole rule: pure, and the same in production and in the simulator. */
 export function step(before: RoundState, event: Event, nowMs: number): Step {
-  if (before.certified) return { state: before, effects: [] }
+  if (before.certified || before.left) return { state: before, effects: [] }
   const state: Draft = { ...before }
   const effects: Effect[] = []
   switch (event.type) {
     case 'tick':
       onTick(state, effects, nowMs)
       break
-    case 'connected': {
-      const { [event.peer]: _, ...rest } = state.goneSinceMs
-      state.goneSinceMs = rest
+    case 'connected':
+      state.goneSinceMs = state.goneSinceMs.without(event.peer)
       break
-    }
     case 'disconnected':
-      if (event.peer in state.goneSinceMs) break
-      state.goneSinceMs = { ...state.goneSinceMs, [event.peer]: nowMs }
+      if (state.goneSinceMs.has(event.peer) || !trainsIn(state, event.peer)) break
+      state.goneSinceMs = state.goneSinceMs.with(event.peer, nowMs)
       break
     case 'trained':
       onTrained(state, effects, nowMs, event.notice)
@@ -104,7 +117,7 @@ export function step(before: RoundState, event: Event, nowMs: number): Step {
       onStored(state, effects, event.notice, event.code)
       break
     case 'join':
-      state.joins = { ...state.joins, [event.join.peer]: event.join }
+      state.joins = state.joins.with(event.join.peer, event.join)
       break
     case 'aggregated':
       onAggregated(state, effects, nowMs, event.view, event.value)
@@ -112,12 +125,20 @@ export function step(before: RoundState, event: Event, nowMs: number): Step {
     case 'verified':
       onVerified(state, effects, nowMs, event)
       break
+    case 'abandoned':
+      onAbandoned(state, effects, event.abandons)
+      break
+    case 'astray':
+      onAstray(state, effects, event.from, event.attempt)
+      break
     case 'message':
       if (state.config.committee.includes(event.from)) onMessage(state, effects, nowMs, event.from, event.message)
       break
   }
-  takeOwn(state, effects)
-  leadIfReady(state, effects, nowMs)
+  if (!state.left) {
+    takeOwn(state, effects)
+    leadIfReady(state, effects, nowMs)
+  }
   return { state, effects }
 }
 
@@ -153,6 +174,7 @@ function onMessage(state: Draft, effects: Effect[], nowMs: number, from: string,
 
 function onTick(state: Draft, effects: Effect[], nowMs: number): void {
   deliver(state, effects, nowMs)
+  giveUpIfDead(state, effects, nowMs)
   if (!isMember(state)) return
   passOverIfLate(state, effects, nowMs)
   moveIfOvertaken(state, effects, nowMs)
@@ -161,7 +183,7 @@ function onTick(state: Draft, effects: Effect[], nowMs: number): void {
 
 /** Says again what the others may have missed. Never anything new. */
 function resend(state: Draft, effects: Effect[], nowMs: number): void {
-  if (!isMember(state)) return
+  if (!isMember(state) || state.givenUp !== null) return
   state.sentMs = nowMs
   const to = others(state)
   const { leading, prepared, lock, view } = state

@@ -12,6 +12,7 @@ export const fetchTimeoutMs = 30_000
 export interface RoundSource {
   readonly run: Run
   readonly head: Head
+  readonly attempt: number
   /** The certified value before; null in the first round. */
   readonly value: Value | null
   /** Peers that may have what is not here. */
@@ -29,7 +30,7 @@ interface Components {
 /** The value that a leader proposes: all of these updates that can be had and are valid. Null when they are too few. */
 export async function proposedValue(
   { results, logger }: Components,
-  { run, head, value, hints, updateMs, signal }: RoundSource,
+  { run, head, attempt, value, hints, updateMs, signal }: RoundSource,
   updates: readonly Notice[],
   joins: readonly Join[],
 ): Promise<Value | null> {
@@ -49,7 +50,7 @@ export async function proposedValue(
     const found = checked.filter((notice) => notice !== null)
     if (found.length < run.specification.minimumTrainers) return null
     const checkpoint = await results.compute(head, base, found, hints, signal)
-    return composeValue(run, head, 0, { updates: found, joins, checkpoint })
+    return composeValue(run, head, attempt, { updates: found, joins, checkpoint })
   } catch (error) {
     logger.warn({ code: errorCode(error), error: errorMessage(error) }, 'could not aggregate')
     return null

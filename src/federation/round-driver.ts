@@ -3,10 +3,11 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { CID } from 'multiformats/cid'
 import type { ContentStore } from '../content/index.ts'
 import type { Identity } from '../identity/index.ts'
-import { type Clock, errorCode, errorMessage, withTimeout } from '../lib/index.ts'
+import { type Clock, errorCode, errorMessage, RejectedError, withTimeout } from '../lib/index.ts'
 import type { Network } from '../network/index.ts'
 import type { Logger } from '../observability/index.ts'
 import {
+  checkAbandon,
   checkJoin,
   checkNotice,
   type Election,
@@ -19,14 +20,15 @@ import {
 import type { WithoutEnvelope } from './index.ts'
 import type { Journal } from './journal.ts'
 import type { LocalTraining } from './local-training.ts'
-import { begin, step } from './machine.ts'
+import { begin, type Recovered, step } from './machine.ts'
+import { maxAttempt } from './machine-attempts.ts'
 import { Offers } from './offers.ts'
 import { fetchTimeoutMs, proposedValue, type RoundSource, valueFault } from './proposal.ts'
 import type { Results } from './results.ts'
 import { retrying } from './retrying.ts'
-import type { Effect, Event, RoundState, Timing } from './round-state.ts'
+import type { Effect, Event, RoundState, Step, Timing } from './round-state.ts'
 import type { Run } from './specification.ts'
-import { openJoin, openNotice, signJoin, signNotice, signVote } from './statements.ts'
+import { openAbandon, openJoin, openNotice, signAbandon, signJoin, signNotice, signVote } from './statements.ts'
 import { steadyClock } from './steady-clock.ts'
 import type { Measured } from './timing.ts'
 import { type AgreeRequest, agreeProtocol, fromWire, toWire, type UpdateRequest, updateProtocol } from './wire.ts'
@@ -69,19 +71,28 @@ export interface RoundInit {
   readonly onFault: () => void
 }
 
-/** One round on this peer: feeds the machine what happens, and does what it says. Gone with the round. */
+/** A peer that is in an earlier attempt is shown why that one is over no more often. */
+const showMs = 400
+/** Peers of which the last showing is remembered; the oldest is forgotten first. */
+const maxShown = 1024
+
+/** One round on this peer, all its attempts: feeds the machine what happens, and does what it says. Gone with the round. */
 export class RoundDriver {
-  readonly election: Election
   readonly startedMs: number
   readonly #components: RoundComponents
   readonly #init: RoundInit
   readonly #over = new AbortController()
-  readonly #offers: Offers
   readonly #clock: Clock
   readonly #queue: Event[] = []
   readonly #roster: readonly string[]
   readonly #first: readonly Effect[]
+  readonly #shownMs = new Map<string, number>()
+  /** Of the attempt under way. */
+  #election: Election
+  #attemptOver = new AbortController()
+  #offers: Offers
   #state: RoundState
+  #isTraining = false
   #feeding = false
   #lastHeldMs: number
   #dialledMs: number
@@ -91,51 +102,93 @@ export class RoundDriver {
   constructor(components: RoundComponents, init: RoundInit) {
     this.#components = components
     this.#init = init
-    const { journal, network, results, logger, training } = components
+    const { journal, results } = components
     const clock = steadyClock(components.clock)
     this.#clock = clock
-    const { run, head, self, timing } = init
+    const { run, head } = init
     const round = head.round + 1
     const nowMs = clock.now()
-    this.election = electionOf(run, head, 0)
     this.startedMs = nowMs
     this.#lastHeldMs = nowMs
     this.#dialledMs = nowMs
     this.#roster = head.roster.map((place) => place.peer)
+    const { attempt, givenUp, proof } = journal.attempt(run.id, round) ?? { attempt: 0, givenUp: false, proof: [] }
+    const { state, effects, election, offers } = this.#begin(attempt, {
+      record: journal.record(run.id, round),
+      held: journal.held(run.id, round),
+      own: journal.own(run.id, round),
+      joins: [],
+      proof,
+      givenUp,
+    })
+    this.#election = election
+    this.#offers = offers
+    this.#state = state
+    this.#first = effects
+    results.noteStored(this.keeps())
+  }
+
+  #begin(attempt: number, recovered: Recovered): Step & { readonly election: Election; readonly offers: Offers } {
+    const { network, results, logger, training } = this.#components
+    const { run, head, value, hints, self, timing } = this.#init
+    const election = electionOf(run, head, attempt)
     const { state, effects } = begin(
       {
         run: run.id,
         self,
-        round,
-        attempt: 0,
+        round: head.round + 1,
+        attempt,
         roster: this.#roster,
-        ...this.election,
+        ...election,
         minimumTrainers: run.specification.minimumTrainers,
         trains: training !== null && this.#roster.includes(self),
         timing,
       },
       new Set(network.peers().map((peer) => peer.id.toString())),
-      nowMs,
-      {
-        record: journal.record(run.id, round),
-        held: journal.held(run.id, round),
-        own: journal.own(run.id, round),
-        joins: [],
-      },
+      this.#clock.now(),
+      recovered,
     )
-    this.#state = state
-    this.#first = effects
-    results.noteStored(this.keeps())
-    this.#offers = new Offers(
+    this.#attemptOver = new AbortController()
+    const offers = new Offers(
       { results, logger },
       {
-        over: this.#over.signal,
-        trainers: this.election.committee.includes(self) ? this.#roster : [],
-        isHeld: (trainer) => trainer in this.#state.held,
-        weights: (signal) => results.weights(init.value, init.hints(), signal),
+        over: AbortSignal.any([this.#over.signal, this.#attemptOver.signal]),
+        trainers: election.committee.includes(self) ? this.#roster : [],
+        isHeld: (trainer) => this.#state.held.has(trainer),
+        weights: (signal) => results.weights(value, hints(), signal),
         feed: (event) => this.feed(event),
       },
     )
+    return { state, effects, election, offers }
+  }
+
+  /** The next attempt, with all that this peer has of the round. */
+  #enter({ attempt, proof }: Extract<Effect, { type: 'enter' }>): void {
+    const { journal, logger } = this.#components
+    const { run, emit } = this.#init
+    const { held, joins, delivery } = this.#state
+    logger.warn({ round: this.round, attempt }, 'the committee is given up; the next attempt begins')
+    journal.enterAttempt(run.id, this.round, attempt, proof)
+    this.#attemptOver.abort(new DOMException('The attempt is over.', 'AbortError'))
+    this.#offers.answerAll('behind')
+    // What others said of the attempt before is of no use.
+    const kept = this.#queue.filter(({ type }) => type === 'trained' || type === 'join' || type === 'abandoned')
+    this.#queue.splice(0, this.#queue.length, ...kept)
+    const { state, effects, election, offers } = this.#begin(attempt, {
+      record: null,
+      held: held.values(),
+      own: delivery?.notice ?? null,
+      joins: joins.values(),
+      proof,
+      givenUp: false,
+    })
+    this.#election = election
+    this.#offers = offers
+    this.#state = state
+    const { committee } = election
+    emit({ type: 'attempt-started', round: this.round, attempt, leader: leaderOf(committee, state.view), committee })
+    this.#dial()
+    for (const effect of effects) this.#perform(effect)
   }
 
   start(): void {
@@ -154,6 +207,10 @@ export class RoundDriver {
     this.#tick()
   }
 
+  /** Of the attempt under way. */
+  get election(): Election {
+    return this.#election
+  }
   get state(): RoundState {
     return this.#state
   }
@@ -162,6 +219,8 @@ export class RoundDriver {
   }
   /** What the round took, once it is certified; null where this peer saw no update come. */
   measured(): Measured | null {
+    // A round that took a second committee is not what others will be like.
+    if (this.#state.config.attempt > 0) return null
     const nowMs = this.#clock.now()
     const collectMs = this.#lastHeldMs - this.startedMs
     return collectMs <= 0 ? null : { collectMs, agreeMs: Math.max(0, nowMs - this.#lastHeldMs) }
@@ -169,7 +228,9 @@ export class RoundDriver {
 
   /** Calls off all that is under way; trainers that wait for an answer get this one. */
   stop(outcome: 'late' | 'behind'): void {
-    this.#over.abort(new DOMException('The round is over.', 'AbortError'))
+    const reason = new DOMException('The round is over.', 'AbortError')
+    this.#over.abort(reason)
+    this.#attemptOver.abort(reason)
     this.#stopTicking()
     this.#queue.length = 0
     this.#offers.answerAll(outcome)
@@ -180,7 +241,7 @@ export class RoundDriver {
     const { held, delivery, prepared, lock, proposal } = this.#state
     const values = [prepared?.value, lock?.value, proposal?.value].filter((value) => value !== undefined)
     return [
-      ...Object.values(held).map((notice) => notice.update),
+      ...held.values().map((notice) => notice.update),
       ...(delivery === null ? [] : [delivery.notice.update]),
       ...values.flatMap((value) => [value.checkpoint, ...value.updates.map((notice) => notice.update)]),
     ]
@@ -195,6 +256,10 @@ export class RoundDriver {
   /** A trainer's push for this round. Resolves with what this member says to it. @throws RejectedError */
   async offer(from: PeerId, request: UpdateRequest, signal: AbortSignal): Promise<string> {
     const notice = openNotice(request.notice)
+    if (request.attempt !== this.#state.config.attempt) {
+      this.feed({ type: 'astray', from: from.toString(), attempt: request.attempt })
+      return 'behind'
+    }
     checkNotice(this.#init.run, this.#init.head, this.#state.config.attempt, notice)
     return this.#offers.take(from, notice, request.bytes, signal)
   }
@@ -209,8 +274,30 @@ export class RoundDriver {
       this.feed({ type: 'join', join })
       return
     }
-    if (request.attempt !== this.#state.config.attempt || !this.election.committee.includes(from)) return
-    this.feed({ type: 'message', from, message: fromWire(run, head, this.election, from, request) })
+    const { attempt } = this.#state.config
+    if (!this.#roster.includes(from)) return
+    if (request.kind === 'abandoned') this.#onAbandoned(from, request)
+    else if (request.attempt !== attempt) this.feed({ type: 'astray', from, attempt: request.attempt })
+    else if (this.election.committee.includes(from)) {
+      this.feed({ type: 'message', from, message: fromWire(run, head, this.election, from, request) })
+    }
+  }
+
+  #onAbandoned(from: string, request: Extract<AgreeRequest, { kind: 'abandoned' }>): void {
+    const { run, head } = this.#init
+    const { attempt } = request
+    if (attempt < this.#state.config.attempt) {
+      // One statement asks why the attempt is over; many would tell, of one that is.
+      if (request.abandons.length === 1) this.feed({ type: 'astray', from, attempt })
+      return
+    }
+    if (request.abandons.length > this.#roster.length) return
+    const abandons = request.abandons.map(openAbandon)
+    for (const abandon of abandons) {
+      checkAbandon(run, head, abandon)
+      if (abandon.attempt !== attempt) throw new RejectedError('reject', 'wrong_abandon', 'It is of another attempt.')
+    }
+    this.feed({ type: 'abandoned', abandons })
   }
 
   /** One event at a time; what an effect brings about at once comes after the effects that are still to be run. */
@@ -319,9 +406,18 @@ export class RoundDriver {
         break
       case 'certify':
         this.#init.onCertificate(
-          sealCertificate(effect.value, effect.view, effect.votes).bytes,
+          sealCertificate(effect.value, effect.view, effect.votes, this.#state.proof).bytes,
           leaderOf(committee, effect.view),
         )
+        break
+      case 'abandon':
+        this.#abandon(effect)
+        break
+      case 'show':
+        this.#show(effect)
+        break
+      case 'enter':
+        this.#enter(effect)
         break
       case 'catch-up':
         this.#init.catchUp(peerIdFromString(effect.from))
@@ -341,12 +437,47 @@ export class RoundDriver {
     }
   }
 
+  /** On disk before it leaves: after a restart this peer votes in the attempt no more. */
+  #abandon({ attempt, committees }: Extract<Effect, { type: 'abandon' }>): void {
+    const { journal, identity, network, logger } = this.#components
+    const { run, head, self } = this.#init
+    journal.giveUp(run.id, this.round, attempt)
+    const abandon = signAbandon(identity, { run: run.id, round: this.round, attempt, previous: head.id })
+    const to = new Set(this.election.committee)
+    for (let next = attempt + 1; next <= Math.min(attempt + committees, maxAttempt); next++) {
+      for (const peer of electionOf(run, head, next).committee) to.add(peer)
+    }
+    to.delete(self)
+    for (const peer of to) {
+      const id = peerIdFromString(peer)
+      if (network.isConnected(id)) continue
+      network
+        .connect(id, { signal: withTimeout(connectTimeoutMs, this.#over.signal) })
+        .catch((error) => logger.debug({ peer, error: errorMessage(error) }, 'could not connect'))
+    }
+    this.#send([...to], { kind: 'abandoned', abandons: [abandon.document] })
+    this.feed({ type: 'abandoned', abandons: [abandon] })
+  }
+
+  /** Why this peer is in its attempt, to those who are in an earlier one. */
+  #show({ to, abandons }: Extract<Effect, { type: 'show' }>): void {
+    const attempt = abandons[0]?.attempt
+    if (attempt === undefined) return
+    const nowMs = this.#clock.now()
+    for (const peer of to) {
+      if (nowMs - (this.#shownMs.get(peer) ?? -showMs) < showMs) continue
+      this.#shownMs.delete(peer)
+      this.#shownMs.set(peer, nowMs)
+      if (this.#shownMs.size > maxShown) this.#shownMs.delete(this.#shownMs.keys().next().value ?? '')
+      this.#send([peer], { kind: 'abandoned', abandons: abandons.map((abandon) => abandon.document) }, attempt)
+    }
+  }
+
   /** Fire and forget: whatever still matters is said again. Dialling is done apart from this, at its own pace. */
-  #send(to: readonly string[], message: ReturnType<typeof toWire>): void {
+  #send(to: readonly string[], message: ReturnType<typeof toWire>, attempt = this.#state.config.attempt): void {
     const { network, logger } = this.#components
     const { run, self } = this.#init
-    const { round, attempt } = this.#state.config
-    const request = { run: run.cid, round, attempt, ...message } as AgreeRequest
+    const request = { run: run.cid, round: this.round, attempt, ...message } as AgreeRequest
     for (const peer of to) {
       const id = peerIdFromString(peer)
       if (peer === self || !network.isConnected(id)) continue
@@ -361,7 +492,9 @@ export class RoundDriver {
     const { identity, journal, training, results, logger } = this.#components
     const clock = this.#clock
     const { run, head, value, hints, emit, self } = this.#init
-    if (training === null) return
+    // One that began in an earlier attempt goes on.
+    if (training === null || this.#isTraining) return
+    this.#isTraining = true
     const over = this.#over.signal
     await retrying(clock, logger, over, 'train', async () => {
       const base = await results.weights(value, hints(), withTimeout(fetchTimeoutMs, over))
@@ -375,7 +508,7 @@ export class RoundDriver {
       const notice = signNotice(identity, {
         run: run.id,
         round,
-        attempt: 0,
+        attempt: this.#state.config.attempt,
         base: head.checkpoint,
         update: await results.storeOwn(made.bytes),
         samples: made.samples,
@@ -391,11 +524,12 @@ export class RoundDriver {
 
   async #push(member: string, { notice }: Extract<Effect, { type: 'push' }>): Promise<void> {
     const { content, network, logger } = this.#components
-    const over = this.#over.signal
+    const { attempt } = this.#state.config
+    const over = AbortSignal.any([this.#over.signal, this.#attemptOver.signal])
     let outcome = 'unreachable'
     try {
       const bytes = await content.get(CID.parse(notice.update), { maxBytes: notice.bytes, signal: over })
-      const request = { run: this.#init.run.cid, notice: notice.document, bytes }
+      const request = { run: this.#init.run.cid, attempt, notice: notice.document, bytes }
       outcome = (await network.request(peerIdFromString(member), updateProtocol, request, { signal: over })).outcome
     } catch (error) {
       logger.debug({ member, code: errorCode(error), error: errorMessage(error) }, 'update not delivered')
@@ -404,18 +538,21 @@ export class RoundDriver {
   }
 
   async #aggregate({ view, updates, joins }: Extract<Effect, { type: 'aggregate' }>): Promise<void> {
+    const over = this.#attemptOver.signal
     const value = await proposedValue(this.#components, this.#source(), updates, joins)
-    if (!this.#over.signal.aborted) this.feed({ type: 'aggregated', view, value })
+    if (!over.aborted) this.feed({ type: 'aggregated', view, value })
   }
 
   async #verify({ view, value }: Extract<Effect, { type: 'verify' }>): Promise<void> {
+    const over = this.#attemptOver.signal
     const code = await valueFault(this.#components, this.#source(), value)
-    if (!this.#over.signal.aborted) this.feed({ type: 'verified', view, value: value.id, code })
+    if (!over.aborted) this.feed({ type: 'verified', view, value: value.id, code })
   }
 
   #source(): RoundSource {
     const { run, head, value, hints } = this.#init
-    const signal = withTimeout(fetchTimeoutMs, this.#over.signal)
-    return { run, head, value, hints: hints(), updateMs: this.#state.config.timing.agreeMs, signal }
+    const { attempt, timing } = this.#state.config
+    const signal = withTimeout(fetchTimeoutMs, this.#over.signal, this.#attemptOver.signal)
+    return { run, head, attempt, value, hints: hints(), updateMs: timing.agreeMs, signal }
   }
 }

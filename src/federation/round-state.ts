@@ -1,12 +1,13 @@
 import type { Value } from './certificate.ts'
-import type { Join, Notice, Vote, VotePhase } from './statements.ts'
+import type { PersistentMap } from './persistent-map.ts'
+import type { Abandon, Join, Notice, Vote, VotePhase } from './statements.ts'
 
 /**
  * One round in one peer's eyes: what the machine knows, what it is told, and what it wants done. All of it is plain
  * data; peers and CIDs are strings. Signatures, hashes and shapes have been checked before an event gets here.
  */
 
-/** Fixed for the round. */
+/** Fixed for one attempt at a round. */
 export interface RoundConfig {
   readonly run: string
   readonly self: string
@@ -16,6 +17,8 @@ export interface RoundConfig {
   /** In the order in which they lead. */
   readonly committee: readonly string[]
   readonly quorum: number
+  /** So many of the roster give an attempt up. */
+  readonly rosterQuorum: number
   readonly minimumTrainers: number
   /** Whether this peer trains in the round. */
   readonly trains: boolean
@@ -89,6 +92,10 @@ export type Event =
   /** The leader's own value is computed and its result stored. */
   | { readonly type: 'aggregated'; readonly view: number; readonly value: Value | null }
   | { readonly type: 'verified'; readonly view: number; readonly value: string; readonly code: string | null }
+  /** Others, or this peer itself, have given an attempt up: statements of one attempt at this round, each signed. */
+  | { readonly type: 'abandoned'; readonly abandons: readonly Abandon[] }
+  /** A peer has spoken of another attempt than the one that this peer is in. */
+  | { readonly type: 'astray'; readonly from: string; readonly attempt: number }
 
 export type Effect =
   | { readonly type: 'train' }
@@ -113,6 +120,15 @@ export type Effect =
   | { readonly type: 'verify'; readonly view: number; readonly value: Value }
   | { readonly type: 'certify'; readonly value: Value; readonly view: number; readonly votes: readonly Vote[] }
   | { readonly type: 'catch-up'; readonly from: string }
+  /**
+   * Write down that this peer has given the attempt up, sign it, tell its committee and those of the next `committees`
+   * attempts, and bring it back as an event.
+   */
+  | { readonly type: 'abandon'; readonly attempt: number; readonly committees: number }
+  /** Tell who does not know why this peer is in its attempt. */
+  | { readonly type: 'show'; readonly to: readonly string[]; readonly abandons: readonly Abandon[] }
+  /** This attempt is over. Write down that this peer is in another one, and begin that. */
+  | { readonly type: 'enter'; readonly attempt: number; readonly proof: readonly Abandon[] }
   | { readonly type: 'accepted'; readonly notice: Notice }
   | { readonly type: 'rejected'; readonly trainer: string; readonly code: string }
   /** A proposal that this member does not vote for. */
@@ -149,10 +165,10 @@ export interface RoundState {
   /** The highest view that each other member is known to be in. */
   readonly heard: Readonly<Record<string, number>>
   /** Since when a peer is not connected. In the future at the start: connections take a moment. */
-  readonly goneSinceMs: Readonly<Record<string, number>>
+  readonly goneSinceMs: PersistentMap<number>
   /** Updates that are durable here and acknowledged, by trainer. */
-  readonly held: Readonly<Record<string, Notice>>
-  readonly joins: Readonly<Record<string, Join>>
+  readonly held: PersistentMap<Notice>
+  readonly joins: PersistentMap<Join>
   readonly delivery: Delivery | null
   /** The view in which this member last said what it holds; it takes no update until it has left that view. */
   readonly reportedView: number
@@ -170,6 +186,14 @@ export interface RoundState {
   readonly values: Readonly<Record<string, Value>>
   readonly sentMs: number
   readonly certified: boolean
+  /** Who has given up which attempt, this one or a later one: by attempt, then peer. */
+  readonly abandons: Readonly<Record<number, PersistentMap<Abandon>>>
+  /** What lets this peer be in this attempt: a quorum of the roster gave the one before up. */
+  readonly proof: readonly Abandon[]
+  /** This peer has given the attempt up: it votes in it no more. */
+  readonly givenUp: { readonly sentMs: number; readonly times: number } | null
+  /** The attempt is over here: the next one begins with another state. */
+  readonly left: boolean
 }
 
 export interface Step {

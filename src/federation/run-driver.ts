@@ -7,7 +7,7 @@ import type { Logger } from '../observability/index.ts'
 import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
 import type { AuditSource } from './audit.ts'
 import { CatchingUp } from './catching-up.ts'
-import { checkQuorum, electionOf, openCertificate, type Value } from './certificate.ts'
+import { checkQuorum, claimOf, electionOf, openCertificate, type Value } from './certificate.ts'
 import { CertificateSender } from './certificate-sender.ts'
 import { Chain } from './chain.ts'
 import {
@@ -20,7 +20,7 @@ import {
   openControl,
   supersedes,
 } from './control.ts'
-import type { CheckpointView, RunView, WithoutEnvelope } from './index.ts'
+import type { CheckpointView, RoundView, RunView, WithoutEnvelope } from './index.ts'
 import { LocalTraining } from './local-training.ts'
 import { measureInTurn, turnOf } from './measuring.ts'
 import { OldRounds } from './old-rounds.ts'
@@ -103,6 +103,7 @@ export class RunDriver {
       chain: this.#chain,
       over,
       adopt: (bytes) => this.#adoptSent(bytes, false),
+      onOther: (bytes) => this.#switchTo(bytes),
       onEvaluation: (document) => this.onEvaluation(document),
       onControl: (document) => this.onControl(document),
       onDone: () => {
@@ -227,8 +228,9 @@ export class RunDriver {
   }
 
   /** Another peer says that it is at this round. */
-  onHead(round: number, from: PeerId): void {
+  onHead(round: number, id: string, from: PeerId): void {
     if (round > this.#chain.head.round) void this.#catchingUp.from(from)
+    else if (id !== this.#chain.idAt(round)) void this.#catchingUp.other(from)
   }
 
   /** Takes what others measured, if one of the run's peers signed it. @throws RejectedError */
@@ -315,10 +317,14 @@ export class RunDriver {
   /** A message of the committee, a wish to join, or a certificate. @throws RejectedError what is wrong with it */
   onAgree(from: PeerId, request: AgreeRequest): void {
     const { head } = this.#chain
-    if (request.round <= head.round) this.#sender.help(from, request.round)
-    else if (request.round > head.round + 1) void this.#catchingUp.from(from)
-    else if (request.kind === 'certificate') this.#adoptSent(request.certificate, true)
-    else this.#round?.onAgree(from.toString(), request)
+    if (request.round <= head.round) {
+      if (request.kind !== 'certificate') this.#sender.help(from, request.round)
+      else if (claimOf(request.certificate).id !== this.#chain.idAt(request.round)) void this.#catchingUp.other(from)
+    } else if (request.round > head.round + 1) void this.#catchingUp.from(from)
+    else if (request.kind === 'certificate') {
+      if (claimOf(request.certificate).previous === head.id) this.#adoptSent(request.certificate, true)
+      else void this.#catchingUp.other(from)
+    } else this.#round?.onAgree(from.toString(), request)
   }
 
   /** Answers another peer that wants to know more. */
@@ -345,6 +351,31 @@ export class RunDriver {
   #adoptSent(bytes: Uint8Array, proceed: boolean): void {
     checkQuorum(this.run, this.#chain.head, bytes)
     this.#adopt(bytes, proceed)
+  }
+
+  /** Goes over to another peer's chain where its certificate stands and ours does not. @throws RejectedError */
+  #switchTo(bytes: Uint8Array): void {
+    const switched = this.#chain.switchTo(bytes, this.#components.clock.now())
+    if (switched === null) return
+    const { undone, view } = switched
+    const { round } = view
+    this.#log.warn(
+      { round, undone: undone.length },
+      'a lower attempt is certified too: it stands, and what followed goes',
+    )
+    this.#round?.stop('behind')
+    this.#round = null
+    if (this.#ready !== null && this.#ready.round >= round) this.#ready = null
+    this.#init.emit({ type: 'rounds-undone', from: round, rounds: undone.length })
+    this.#init.emit({ type: 'round-certified', round: view })
+    void this.#discard(undone)
+    this.#proceed()
+  }
+
+  async #discard(undone: readonly RoundView[]): Promise<void> {
+    const weights = await Promise.all(undone.map(({ checkpoint }) => this.#results.weightsCidOf(checkpoint)))
+    const others = undone.flatMap(({ checkpoint, updates }) => [checkpoint, ...updates])
+    await this.#init.retention.discard([...others, ...weights.filter((cid) => cid !== null)])
   }
 
   /** Takes the next certificate. `proceed` when no more are known to follow at once. */

@@ -46,6 +46,17 @@ export interface Join {
   readonly document: Uint8Array
 }
 
+/** A peer's word that it has given this attempt at a round up, and votes in it no more. */
+export interface Abandon {
+  readonly peer: string
+  readonly run: string
+  readonly round: number
+  readonly attempt: number
+  /** Id of the value certified before: of two chains, this one. */
+  readonly previous: string
+  readonly document: Uint8Array
+}
+
 export interface Evaluation {
   readonly peer: string
   readonly run: string
@@ -94,6 +105,13 @@ const voteSchema = z.strictObject({
   value: cidField,
 })
 const joinSchema = z.strictObject({ v: z.literal(1), run: cidField, round: roundField })
+const abandonSchema = z.strictObject({
+  v: z.literal(1),
+  run: cidField,
+  round: roundField,
+  attempt: attemptField,
+  previous: cidField,
+})
 const evaluationSchema = z.strictObject({
   v: z.literal(1),
   run: cidField,
@@ -128,6 +146,12 @@ export function signVote(identity: Identity, vote: Unsigned<Vote, 'voter'>): Vot
 export function signJoin(identity: Identity, join: Unsigned<Join, 'peer'>): Join {
   return openJoin(identity.sign('join', encode({ v: 1, run: link(join.run), round: join.round })))
 }
+export function signAbandon(identity: Identity, abandon: Unsigned<Abandon, 'peer'>): Abandon {
+  const { run, round, attempt, previous } = abandon
+  return openAbandon(
+    identity.sign('abandon', encode({ v: 1, run: link(run), round, attempt, previous: link(previous) })),
+  )
+}
 export function signEvaluation(identity: Identity, evaluation: Unsigned<Evaluation, 'peer'>): Evaluation {
   const { run, round, checkpoint, microBits } = evaluation
   const body = { v: 1, run: link(run), round, checkpoint: link(checkpoint), microBits }
@@ -147,7 +171,7 @@ export function signProgress(identity: Identity, progress: Unsigned<Progress, 'p
   return openProgress(identity.sign('progress', encode(body)))
 }
 
-/** @throws RejectedError `oversized`, `malformed`, `invalid_signature`, `schema_mismatch`; so do the four below */
+/** @throws RejectedError `oversized`, `malformed`, `invalid_signature`, `schema_mismatch`; so do the five below */
 export function openNotice(document: Uint8Array): Notice {
   const { author, body } = open('update', document, noticeSchema)
   const { v: _, run, base, update, ...rest } = body
@@ -161,6 +185,11 @@ export function openVote(document: Uint8Array): Vote {
 export function openJoin(document: Uint8Array): Join {
   const { author, body } = open('join', document, joinSchema)
   return { peer: author, run: `${body.run}`, round: body.round, document }
+}
+export function openAbandon(document: Uint8Array): Abandon {
+  const { author, body } = open('abandon', document, abandonSchema)
+  const { round, attempt } = body
+  return { peer: author, run: `${body.run}`, round, attempt, previous: `${body.previous}`, document }
 }
 export function openEvaluation(document: Uint8Array): Evaluation {
   const { author, body } = open('evaluation', document, evaluationSchema)

@@ -1,20 +1,9 @@
 import { CID } from 'multiformats/cid'
 import { z } from 'zod'
-import { RejectedError } from '../lib/index.ts'
 import type { ProtocolSpec, TopicSpec } from '../network/index.ts'
-import {
-  checkJoin,
-  checkNotice,
-  checkValue,
-  checkVotes,
-  type Election,
-  type Head,
-  maxCertificateBytes,
-  maxValueBytes,
-  openValue,
-  type Value,
-} from './certificate.ts'
+import { type Election, type Head, maxCertificateBytes, maxValueBytes, openValue } from './certificate.ts'
 import { attemptField, bytesField, cidField, documentField, peerField, roundField, viewField } from './fields.ts'
+import { judgeMessage } from './message-rules.ts'
 import { maxRosterPeers } from './roster.ts'
 import type { Lock, Message, QuorumProof } from './round-state.ts'
 import { maxRunBytes, type Run } from './specification.ts'
@@ -31,7 +20,12 @@ const votesField = z.array(documentField).max(31)
 export const updateProtocol: ProtocolSpec<UpdateRequest, { outcome: string }> = {
   name: 'rounds-update',
   version,
-  request: z.strictObject({ run: cidField, notice: documentField, bytes: bytesField(maxUpdateBytes) }),
+  request: z.strictObject({
+    run: cidField,
+    attempt: attemptField,
+    notice: documentField,
+    bytes: bytesField(maxUpdateBytes),
+  }),
   response: z.strictObject({ outcome: z.string().max(64) }),
   maxRequestBytes: 16 * mebibyte,
   maxResponseBytes: 1024,
@@ -42,6 +36,8 @@ export const updateProtocol: ProtocolSpec<UpdateRequest, { outcome: string }> = 
 }
 export interface UpdateRequest {
   readonly run: CID
+  /** The attempt that the trainer is in: an answer counts for the quorum of its committee. */
+  readonly attempt: number
   readonly notice: Uint8Array
   readonly bytes: Uint8Array
 }
@@ -69,6 +65,11 @@ const agreeSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ ...place, kind: z.literal('vote'), vote: documentField }),
   z.strictObject({ ...place, kind: z.literal('join'), join: documentField }),
+  z.strictObject({
+    ...place,
+    kind: z.literal('abandoned'),
+    abandons: z.array(documentField).min(1).max(maxRosterPeers),
+  }),
   z.strictObject({ ...place, kind: z.literal('certificate'), certificate: bytesField(maxCertificateBytes) }),
 ])
 export type AgreeRequest = z.infer<typeof agreeSchema>
@@ -192,49 +193,37 @@ export function toWire(message: Message): Unplaced {
 }
 
 /**
- * Opens and checks a message for the round under way; what it says is then what its signers said.
+ * Opens and checks a message for the attempt under way; what it says is then what its signers said.
  *
- * @throws RejectedError as `checkValue`, `checkVotes` and `verifySigned` do, or `wrong_vote`
+ * @throws RejectedError as `verifySigned` and `judgeMessage` do
  */
 export function fromWire(
   run: Run,
   previous: Head,
   election: Election,
   from: string,
-  wire: Exclude<AgreeRequest, { kind: 'join' | 'certificate' }>,
+  wire: Exclude<AgreeRequest, { kind: 'join' | 'certificate' | 'abandoned' }>,
 ): Message {
+  const message = openMessage(wire)
+  judgeMessage(run, previous, election, { from, attempt: wire.attempt }, message)
+  return message
+}
+
+function openMessage(wire: Parameters<typeof fromWire>[4]): Message {
   switch (wire.kind) {
     case 'moved':
     case 'close':
       return { kind: wire.kind, view: wire.view }
     case 'report': {
-      const held = wire.held.map(openNotice)
-      for (const notice of held) {
-        checkNotice(run, previous, wire.attempt, notice)
-        if (!previous.roster.some((other) => other.peer === notice.trainer)) {
-          throw new RejectedError('reject', 'not_in_roster', `${notice.trainer} does not train in this round.`)
-        }
-      }
-      const joins = wire.joins.map(openJoin)
-      for (const join of joins) checkJoin(run, previous, join)
-      return { kind: 'report', view: wire.view, held, joins, lock: openLock(run, previous, election, wire.lock) }
+      const lock = wire.lock === null ? null : openLock(wire.lock)
+      return { kind: 'report', view: wire.view, held: wire.held.map(openNotice), joins: wire.joins.map(openJoin), lock }
     }
     case 'proposal': {
-      const value = openValue(wire.value)
-      checkValue(run, previous, value)
-      return { kind: 'proposal', view: wire.view, value, justify: openProof(election, value, wire.justify) }
+      const justify = wire.justify === null ? null : openProof(wire.justify)
+      return { kind: 'proposal', view: wire.view, value: openValue(wire.value), justify }
     }
-    case 'vote': {
-      const vote = openVote(wire.vote)
-      if (vote.voter !== from || vote.run !== run.id || vote.round !== wire.round || vote.attempt !== wire.attempt) {
-        throw new RejectedError(
-          'reject',
-          'wrong_vote',
-          `The vote that ${from} sent is not its own, or of another round.`,
-        )
-      }
-      return { kind: 'vote', vote }
-    }
+    case 'vote':
+      return { kind: 'vote', vote: openVote(wire.vote) }
   }
 }
 
@@ -245,20 +234,12 @@ export function proofToWire(proof: QuorumProof): z.infer<typeof proofSchema> {
   return { view: proof.view, value: CID.parse(proof.value), votes: proof.votes.map((vote) => vote.document) }
 }
 
-function openLock(run: Run, previous: Head, election: Election, wire: z.infer<typeof lockSchema> | null): Lock | null {
-  if (wire === null) return null
-  const value = openValue(wire.value)
-  checkValue(run, previous, value)
-  const votes = wire.votes.map(openVote)
-  checkVotes(election, value, wire.view, 'prepare', votes)
-  return { view: wire.view, value, votes }
+function openLock(wire: z.infer<typeof lockSchema>): Lock {
+  return { view: wire.view, value: openValue(wire.value), votes: wire.votes.map(openVote) }
 }
 
-function openProof(election: Election, value: Value, wire: z.infer<typeof proofSchema> | null): QuorumProof | null {
-  if (wire === null) return null
-  const votes = wire.votes.map(openVote)
-  checkVotes(election, value, wire.view, 'prepare', votes)
-  return { view: wire.view, value: wire.value.toString(), votes }
+function openProof(wire: z.infer<typeof proofSchema>): QuorumProof {
+  return { view: wire.view, value: wire.value.toString(), votes: wire.votes.map(openVote) }
 }
 
 /** As a member keeps its record on its own disk. */

@@ -30,7 +30,7 @@ test('a beacon that names no peer, or another than its author, does nothing', as
   const topic = liar.network.gossip({ ...runsTopic, validate: () => ({ verdict: 'accept', value: null }) })
   const beaconOf = async (name: string, from: string, round: number): Promise<Uint8Array> => {
     const run = signRun(liar.identity, await specificationFor(peer, [peer], { minimumTrainers: 1, name }))
-    return encode({ v: 1, run: run.cid, document: run.document, round, value: run.cid, peer: from })
+    return encode({ v: 1, run: run.cid, document: run.document, round, value: run.cid, peer: from, control: null })
   }
   const { seen, stop } = faults()
   const names = (): string[] => peer.federation.runs().map((run) => run.name)

@@ -131,7 +131,7 @@ test('a stranger with many runs takes its share of the table, and what is pushed
   const announce = async (owner: Identity, name: string): Promise<void> => {
     const run = signRun(owner, await specificationFor(peer, [liar], { minimumTrainers: 1, name }))
     const { cid, document } = run
-    const beacon = { v: 1, run: cid, document, round: 0, value: cid, peer: liar.name }
+    const beacon = { v: 1, run: cid, document, round: 0, value: cid, peer: liar.name, control: null }
     await topic.publish(encode(beacon)).catch(() => undefined)
   }
   const count = (): number => peer.federation.runs().length

@@ -92,6 +92,7 @@ const config: RoundConfig = {
   roster: ['a', 'b', 'c', 'd'],
   committee: ['a', 'b', 'c', 'd'],
   quorum: 3,
+  rosterQuorum: 3,
   minimumTrainers: 1,
   trains: false,
   timing: { collectMs: 1_000, agreeMs: 1_000 },
@@ -201,7 +202,14 @@ test('a vote is on disk before it leaves, and there is one per view', () => {
   // After a restart from what was written, too.
   const record = voted.effects.find((effect) => effect.type === 'persist')
   if (record?.type !== 'persist') throw new Error('nothing was written')
-  const restarted = begin(config, everybody, 20, { record: record.record, held: [], own: null, joins: [] })
+  const restarted = begin(config, everybody, 20, {
+    record: record.record,
+    held: [],
+    own: null,
+    joins: [],
+    proof: [],
+    givenUp: false,
+  })
   assert.equal(votesIn(restarted.effects), [`prepare 0 ${x.id}`])
   const after = play([from('a', propose(y)), { type: 'verified', view: 0, value: y.id, code: null }], restarted.state)
   assert.equal(votesIn(after.effects), [])

@@ -7,7 +7,14 @@ import { checkControl, openControl } from '../../src/federation/control.ts'
 import { type Bits, dequantise } from '../../src/federation/quantise.ts'
 import { maxMissedRounds, nextRoster } from '../../src/federation/roster.ts'
 import { openRun } from '../../src/federation/specification.ts'
-import { openEvaluation, openJoin, openNotice, openProgress, openVote } from '../../src/federation/statements.ts'
+import {
+  openAbandon,
+  openEvaluation,
+  openJoin,
+  openNotice,
+  openProgress,
+  openVote,
+} from '../../src/federation/statements.ts'
 import { decodeUpdate, encodeUpdate } from '../../src/federation/update-block.ts'
 import { cidOf, codecs, errorCode, toHex } from '../../src/lib/index.ts'
 import { suite } from '../suite.ts'
@@ -50,6 +57,7 @@ const outcomes: Readonly<Record<string, (vector: Vector) => Readonly<Record<stri
   notice: (vector) => statement(openNotice(vectorBytes(vector, 'document'))),
   vote: (vector) => statement(openVote(vectorBytes(vector, 'document'))),
   join: (vector) => statement(openJoin(vectorBytes(vector, 'document'))),
+  abandon: (vector) => statement(openAbandon(vectorBytes(vector, 'document'))),
   evaluation: (vector) => statement(openEvaluation(vectorBytes(vector, 'document'))),
   control: (vector) => {
     const control = openControl(vectorBytes(vector, 'document'))

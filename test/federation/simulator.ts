@@ -130,6 +130,7 @@ export function simulate(scenario: Scenario): Outcome {
         roster,
         committee,
         quorum: scenario.bug === 'no-quorum' ? 1 : quorumOf(scenario.faults, committee.length),
+        rosterQuorum: quorumOf(scenario.faults, roster.length),
         minimumTrainers: scenario.minimumTrainers,
         trains: roster.includes(node.name),
         timing: { collectMs: 8_000, agreeMs: 2_000 },
@@ -141,6 +142,8 @@ export function simulate(scenario: Scenario): Outcome {
         held: node.disk.held.filter((notice) => notice.round === round),
         own: node.disk.own.find((notice) => notice.round === round) ?? null,
         joins: [],
+        proof: [],
+        givenUp: false,
       },
     )
     node.state = result.state
