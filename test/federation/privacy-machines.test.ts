@@ -5,8 +5,9 @@ import type {
   AggregatorEvent,
   AggregatorState,
 } from '../../src/federation/privacy/aggregator-state.ts'
+import { agree, deriveKey, seal } from '../../src/federation/privacy/agreement.ts'
 import { dealTo, keysOf, secretsOf } from '../../src/federation/privacy/dealing.ts'
-import { commitmentsDigest, deliveryTo, type Message } from '../../src/federation/privacy/messages.ts'
+import { commitmentsDigest, commitmentsFor, deliveryTo, type Message } from '../../src/federation/privacy/messages.ts'
 import {
   beginParticipant,
   type ParticipantEffect,
@@ -23,6 +24,7 @@ import {
   type Shares,
   type Statement,
   type StatementBody,
+  sealedBytes,
   signStatement,
 } from '../../src/federation/privacy/statements.ts'
 import { createIdentity } from '../../src/identity/index.ts'
@@ -186,12 +188,16 @@ test('a share that does not fit its commitment is as if it had not come', () => 
   const reveal = said.find((one) => one.kind === 'reveal')
   assert.equal(reveal?.kind === 'reveal' ? placesOf(reveal.held) : [], [0, 1, 2, 4])
 })
-/** Place 3 deals shares of one secret under commitments to those of another: the seal is as it should be. */
+/** Place 3 seals other shares to place 1 than those that it is committed to. */
 function sealedForOther(): Shares {
-  const entropy = entropies[3]!
   const honest = shares[3]!
-  const wrong = dealTo(directory, 3, entropy, { ...secrets[3]!, seed: new Uint8Array(32) }, 3)
-  return { ...honest, sealed: wrong.sealed }
+  const agreed = agree(secrets[3]!.channel, secrets[1]!.channel.publicKey)
+  if (agreed === null) throw new Error('the keys agree on nothing')
+  const pair = commitmentsFor(honest, 1)
+  const other = seal(deriveKey(agreed, directory.id, 'channel/3/1'), new Uint8Array(64).fill(5), pair)
+  const sealed = honest.sealed.slice()
+  sealed.set(other, sealedBytes)
+  return { ...honest, sealed }
 }
 
 /** The member that leads, or one that follows it, after these events. */
