@@ -30,4 +30,4 @@ export function verb<Input>(
 export { type ControlClient, createControlClient } from './client.ts'
 export { createControlServer, socketPathFor } from './server.ts'
 export type { PeerFacts, PeerRow, PeerStatus } from './status.ts'
-export { operatorVerbs, type RunBaselines } from './verbs.ts'
+export { type ExportPiece, operatorVerbs, type RunBaselines } from './verbs.ts'

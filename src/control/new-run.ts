@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
+import { CID } from 'multiformats/cid'
 import { z } from 'zod'
 import type { ContentStore } from '../content/index.ts'
-import type { Federation } from '../federation/index.ts'
+import type { CheckpointView, Federation, RunSpecification } from '../federation/index.ts'
 import { errorCode, errorMessage, OwmError } from '../lib/index.ts'
 import type { Manifests } from '../manifests/index.ts'
 import type { Network } from '../network/index.ts'
@@ -11,6 +12,8 @@ import {
   gptGraph,
   heldOutText,
   initialParameters,
+  type ModelDescription,
+  type OptimizerSpec,
   type TextSource,
 } from '../training/index.ts'
 
@@ -22,6 +25,8 @@ const heldOutShares = [12, 32, 64, 128]
 /** Members of a committee: four bear one liar (n = 3f + 1). */
 const committeeSize = 4
 const maxRounds = 100_000
+
+const settingSchema = z.union([z.number(), z.string().max(64), z.boolean()])
 
 export const newRunSchema = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'lower-case letters, digits and dashes, beginning with a letter'),
@@ -37,10 +42,20 @@ export const newRunSchema = z.strictObject({
   faults: z.enum(['crash', 'byzantine']).default('crash'),
   quantisationBits: z.union([z.literal(4), z.literal(8)]).default(8),
   clipNorm: z.number().positive().max(1e6).default(100),
+  minimumTrainers: z.int().min(1).max(1024).default(1),
+  /** By default four, or as many as train in the first round. */
+  committeeSize: z.int().min(1).max(31).optional(),
+  /** Fields of the model and of the optimizer that differ from the defaults. */
+  model: z.record(z.string().max(64), settingSchema).default({}),
+  optimizer: z.record(z.string().max(64), settingSchema).default({}),
+  /** A run whose newest checkpoint this one starts from, with its model and, if no other is given, its held-out text. */
+  continueFrom: z.string().max(128).optional(),
+  /** Any other field of the specification, as it stands there; it is judged with the rest. */
+  plan: z.record(z.string().max(64), z.unknown()).default({}),
 })
 export type NewRun = z.infer<typeof newRunSchema>
 
-/** Makes the model's graph, its initial weights and the held-out text, stores them, and starts the run in this peer's name. */
+/** Makes or takes over the model's graph, its initial weights and the held-out text, stores them, and starts the run in this peer's name. */
 export async function createNewRun(
   request: NewRun,
   {
@@ -58,39 +73,79 @@ export async function createNewRun(
   nowMs: number,
   signal: AbortSignal,
 ): Promise<{ readonly run: string }> {
-  const { heldOut, heldOutShare } = await heldOutFor(request, text)
-  const model = defaultModel
-  const parameters = initialParameters(model, seedOf(nowMs))
-  const bytes = new Uint8Array(parameters.buffer, parameters.byteOffset, parameters.byteLength)
-  const [graph, initial, heldOutCid] = await Promise.all([
-    content.put(gptGraph(model), { signal }),
-    content.put(bytes, { signal }),
-    content.put(heldOut, { signal }),
-  ])
+  const before = request.continueFrom === undefined ? null : beforeOf(federation, request.continueFrom)
+  const start = before?.checkpoint ?? (await freshStart(request, content, nowMs, signal))
+  const { heldOutCid, heldOutShare } = await heldOutIn(request, text, content, before, signal)
   const roster = request.roster ?? rosterOf(manifests, network, text !== null)
   if (roster.length === 0) {
     throw new OwmError('bad_run', 'No peer of this mesh has text to train on: set [training] data on at least one.')
   }
   const run = await federation.createRun({
     name: request.name,
-    model,
-    graph,
-    initial,
+    model: start.model,
+    graph: start.graph,
+    initial: start.weights,
     heldOut: heldOutCid,
     heldOutShare,
-    optimizer: defaultOptimizer,
+    // The training room judges what it does not know.
+    optimizer: { ...defaultOptimizer, ...request.optimizer } as OptimizerSpec,
     localSteps: request.localSteps,
     localMs: request.localMs,
     rounds: request.rounds,
     roster,
-    minimumTrainers: 1,
-    committeeSize: Math.min(committeeSize, roster.length),
+    minimumTrainers: request.minimumTrainers,
+    committeeSize: request.committeeSize ?? Math.min(committeeSize, roster.length),
     faults: request.faults,
     quantisationBits: request.quantisationBits,
     clipNorm: request.clipNorm,
     createdMs: nowMs,
-  })
+    ...request.plan,
+  } as RunSpecification)
   return { run }
+}
+
+/** The newest checkpoint of a run that is gone on with, and what that run is measured on. */
+interface Before {
+  readonly checkpoint: CheckpointView
+  readonly heldOut: CID
+  readonly heldOutShare: number
+}
+
+function beforeOf(federation: Pick<Federation, 'runs' | 'checkpointOf'>, run: string): Before {
+  const checkpoint = federation.checkpointOf(run)
+  const specification = federation.runs().find(({ id }) => id === run)?.specification
+  if (checkpoint === null || specification === undefined) {
+    throw new OwmError('no_checkpoint', `This peer has no whole checkpoint of ${run} yet; ask again in a moment.`)
+  }
+  const { heldOut, heldOutShare } = specification
+  return { checkpoint, heldOut: CID.parse(String(heldOut)), heldOutShare: Number(heldOutShare) }
+}
+
+async function freshStart(
+  request: NewRun,
+  content: Pick<ContentStore, 'put'>,
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<{ readonly model: ModelDescription; readonly graph: CID; readonly weights: CID }> {
+  const model = { ...defaultModel, ...request.model } as ModelDescription
+  const parameters = initialParameters(model, seedOf(nowMs))
+  const bytes = new Uint8Array(parameters.buffer, parameters.byteOffset, parameters.byteLength)
+  const [graph, weights] = await Promise.all([content.put(gptGraph(model), { signal }), content.put(bytes, { signal })])
+  return { model, graph, weights }
+}
+
+async function heldOutIn(
+  request: NewRun,
+  text: TextSource | null,
+  content: Pick<ContentStore, 'put'>,
+  before: Before | null,
+  signal: AbortSignal,
+): Promise<{ readonly heldOutCid: CID; readonly heldOutShare: number }> {
+  if (before !== null && request.heldOutFile === undefined) {
+    return { heldOutCid: before.heldOut, heldOutShare: request.heldOutShare ?? before.heldOutShare }
+  }
+  const { heldOut, heldOutShare } = await heldOutFor(request, text)
+  return { heldOutCid: await content.put(heldOut, { signal }), heldOutShare }
 }
 
 async function heldOutFor(

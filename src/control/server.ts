@@ -6,8 +6,8 @@ import { errorCode, errorMessage, OwmError, type Startable, sha256Of, toHex } fr
 import type { Logger } from '../observability/index.ts'
 import type { Verb } from './index.ts'
 
-/** A request's body: a run's specification is the largest, at a few hundred bytes. */
-const maxBodyBytes = 64 * 1024
+/** A request's body: a certificate to be audited is the largest, 1 MiB in base64. */
+const maxBodyBytes = 2 * 1024 * 1024
 /** sun_path is 108 bytes on Linux, 104 on macOS. */
 const maxSocketPathLength = 100
 

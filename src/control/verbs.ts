@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { ContentStore } from '../content/index.ts'
-import type { FederationEvent } from '../federation/index.ts'
+import type { ExportFile, FederationEvent } from '../federation/index.ts'
 import type { CheckpointAnswerer } from '../inference/index.ts'
 import { OwmError } from '../lib/index.ts'
 import type { TextSource } from '../training/index.ts'
@@ -12,7 +12,29 @@ import { type PeerFacts, peerRows, peerStatus, type Watched } from './status.ts'
 const maxQueuedEvents = 4_096
 const maxPromptBytes = 32 * 1024
 
+/** A file of an export goes in pieces of this size, in base64. */
+const exportPieceBytes = 256 * 1024
+const maxCertificateCharacters = 1_500_000
+
 const nothing = z.strictObject({})
+const runField = z.string().min(1).max(128)
+const controlSchema = z.strictObject({ run: runField, action: z.enum(['pause', 'resume', 'finish', 'cancel']) })
+const partSchema = z.strictObject({ run: runField, trains: z.boolean() })
+const auditSchema = z.strictObject({
+  run: runField,
+  round: z.int().min(1).max(1_000_000).optional(),
+  /** In base64; judged in the place of the peer's own. */
+  certificate: z.base64().max(maxCertificateCharacters).optional(),
+})
+const exportSchema = z.strictObject({ run: runField })
+
+/** A piece of a file of an exported run, in order. */
+export interface ExportPiece {
+  readonly path: string
+  /** In base64. */
+  readonly data: string
+  readonly last: boolean
+}
 const askSchema = z.strictObject({
   prompt: z.string().min(1).max(maxPromptBytes),
   maxTokens: z.int().min(1).max(4096),
@@ -46,12 +68,39 @@ export function operatorVerbs(
     runs: verb(nothing, async () => parts.federation.runs()),
     events: verb(nothing, (_, signal) => events(parts, signal)),
     createRun: verb(newRunSchema, (request, signal) => createNewRun(request, parts, parts.text, parts.now(), signal)),
+    controlRun: verb(controlSchema, async ({ run, action }) => {
+      await parts.federation.controlRun(run, action)
+      return parts.federation.runs().find(({ id }) => id === run)
+    }),
+    takePart: verb(partSchema, async ({ run, trains }) => {
+      await parts.federation.takePart(run, trains)
+      return parts.federation.runs().find(({ id }) => id === run)
+    }),
+    auditRun: verb(auditSchema, ({ run, round, certificate }, signal) =>
+      parts.federation.audit(run, {
+        round,
+        ...(certificate === undefined ? {} : { certificate: new Uint8Array(Buffer.from(certificate, 'base64')) }),
+        signal,
+      }),
+    ),
+    exportRun: verb(exportSchema, ({ run }, signal) => pieces(parts.federation.exportRun(run, signal))),
     baselines: verb(baselinesSchema, async (baselines) => parts.keepBaselines(baselines)),
     ask: verb(askSchema, (request, signal) => ask(request, parts.answerer, signal)),
     stop: verb(nothing, async () => {
       setImmediate(parts.requestStop)
       return { stopping: true }
     }),
+  }
+}
+
+async function* pieces(files: AsyncIterable<ExportFile>): AsyncIterable<ExportPiece> {
+  for await (const { path, bytes } of files) {
+    for (let offset = 0; ; offset += exportPieceBytes) {
+      const end = offset + exportPieceBytes
+      const data = Buffer.from(bytes.subarray(offset, end)).toString('base64')
+      yield { path, data, last: end >= bytes.byteLength }
+      if (end >= bytes.byteLength) break
+    }
   }
 }
 

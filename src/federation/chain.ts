@@ -170,6 +170,8 @@ export class Chain {
       committee,
       trainers: value.updates.map((notice) => notice.trainer),
       updates: value.updates.map((notice) => notice.update),
+      updateBytes: value.updates.reduce((sum, notice) => sum + notice.bytes, 0),
+      samples: value.updates.reduce((sum, notice) => sum + notice.samples, 0),
       signatures: votes.length,
       checkpoint: value.checkpoint,
       certificate: value.id,

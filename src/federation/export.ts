@@ -1,10 +1,11 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CID } from 'multiformats/cid'
+import { valueCid } from '../content/index.ts'
 import { errorCode, OwmError } from '../lib/index.ts'
 import type { AuditSource } from './audit.ts'
 import { maxCertificateBytes, openCertificate } from './certificate.ts'
-import { decodeManifest, maxManifestBytes, maxWeightsBytes } from './checkpoint.ts'
+import { decodeManifest, maxManifestBytes, maxWeightsBytes, weightsFromBytes } from './checkpoint.ts'
 import { keptUpdatesRounds, keptWeightsRounds } from './retention.ts'
 import { maxRunBytes, openRun, type Run } from './specification.ts'
 import type { Evaluation } from './statements.ts'
@@ -95,6 +96,28 @@ export async function openExport(folder: string): Promise<ExportedRun> {
     certificate: (round) => read(join(folder, certificateFile(round)), maxCertificateBytes),
     value: (cid, { maxBytes }) => read(join(folder, valueFile(cid)), maxBytes),
   }
+}
+
+/** The weights of an export's newest checkpoint; the initial ones before the first round. @throws OwmError `not_found`, `corrupt` */
+export async function newestWeights(
+  exported: ExportedRun,
+  signal: AbortSignal,
+): Promise<{ readonly round: number; readonly checkpoint: string; readonly weights: Float32Array }> {
+  const { specification } = openRun(exported.document)
+  const value = async (cid: CID, maxBytes: number): Promise<Uint8Array> => {
+    const bytes = await exported.value(cid, { maxBytes, ask: true, signal })
+    if (bytes === null) throw new OwmError('not_found', `${cid} is not in the export.`)
+    if (!valueCid(bytes).equals(cid)) throw new OwmError('corrupt', `The bytes of ${cid} have changed.`)
+    return bytes
+  }
+  const certificate = exported.rounds === 0 ? null : await exported.certificate(exported.rounds)
+  if (certificate === null) {
+    const weights = weightsFromBytes(await value(specification.initial, maxWeightsBytes))
+    return { round: 0, checkpoint: specification.initial.toString(), weights }
+  }
+  const { round, checkpoint } = openCertificate(certificate).value
+  const manifest = decodeManifest(await value(CID.parse(checkpoint), maxManifestBytes))
+  return { round, checkpoint, weights: weightsFromBytes(await value(CID.parse(manifest.weights), manifest.size)) }
 }
 
 /** How many rounds the export said to have: a certificate that was taken away is missed. */

@@ -216,6 +216,10 @@ class MeshFederation implements Federation {
     return [...newest.values()]
   }
 
+  checkpointOf(run: string): CheckpointView | null {
+    return this.#driverOf(run).checkpoint
+  }
+
   async weights(checkpoint: CheckpointView, signal?: AbortSignal): Promise<Float32Array> {
     const driver = this.#drivers.get(checkpoint.run)
     if (driver === undefined) throw new OwmError('not_found', `Run ${checkpoint.run} is not known here.`)

@@ -26,7 +26,7 @@ export {
   type RoundAudit,
 } from './audit.ts'
 export type { ControlAction } from './control.ts'
-export { type ExportedRun, type ExportFile, openExport } from './export.ts'
+export { type ExportedRun, type ExportFile, newestWeights, openExport } from './export.ts'
 export { createFederation, type FederationComponents, type FederationInit } from './federation.ts'
 
 /** What the owner signs. A run's id is the CID of its signed specification. */
@@ -71,12 +71,26 @@ export interface RoundView {
   /** Peers whose updates are in the aggregate. */
   readonly trainers: readonly string[]
   readonly updates: readonly string[]
+  /** Of all updates together. */
+  readonly updateBytes: number
+  readonly samples: number
   readonly signatures: number
   readonly checkpoint: string
   readonly certificate: string
   readonly certifiedMs: number
   readonly seconds: number
   readonly heldOutBitsPerByte: number | null
+}
+
+/** What this peer saw of a round since it started; the certificate says nothing of it. */
+export interface RoundObservation {
+  readonly round: number
+  /** All that went over this peer's connections while the round was under way. */
+  readonly sentBytes: number
+  readonly receivedBytes: number
+  readonly rejected: readonly { readonly trainer: string; readonly code: string }[]
+  /** Leaders that were silent, slow or wrong. */
+  readonly passedOver: readonly string[]
 }
 
 export interface RunView {
@@ -95,6 +109,9 @@ export interface RunView {
   /** Measured on the initial weights. */
   readonly initialBitsPerByte: number | null
   readonly parameters: number
+  readonly observed: readonly RoundObservation[]
+  /** The specification but for the roster, as JSON. */
+  readonly specification: Readonly<Record<string, unknown>>
   /** The owner's last word: no round after `last` is worked on (null: all are). A round up to it is still finished. */
   readonly control: { readonly action: ControlAction; readonly last: number | null; readonly sequence: number } | null
 }
@@ -196,6 +213,8 @@ export interface Federation extends Startable {
   runs(): RunView[]
   /** The newest certified checkpoint of each model name. */
   checkpoints(): CheckpointView[]
+  /** The newest certified checkpoint of one run that is here whole; null when none is. */
+  checkpointOf(run: string): CheckpointView | null
   /** The flat weights, verified against certificate and CID. */
   weights(checkpoint: CheckpointView, signal?: AbortSignal): Promise<Float32Array>
   onEvent(listener: (event: FederationEvent) => void): () => void

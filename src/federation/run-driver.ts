@@ -29,6 +29,7 @@ import { Results } from './results.ts'
 import { keptUpdatesRounds, type Retention } from './retention.ts'
 import { retrying } from './retrying.ts'
 import { type RoundComponents, RoundDriver } from './round-driver.ts'
+import { RoundNotes } from './round-notes.ts'
 import { viewOf } from './run-view.ts'
 import type { Run } from './specification.ts'
 import { type Evaluation, openEvaluation, openNotice, type Progress, signEvaluation } from './statements.ts'
@@ -68,6 +69,7 @@ export class RunDriver {
   readonly #self: string
   readonly #log: Logger
   readonly #results: Results
+  readonly #notes: RoundNotes
   readonly #training: LocalTraining | null
   readonly #shutdown = new AbortController()
   readonly #history: Measured[] = []
@@ -86,7 +88,12 @@ export class RunDriver {
   constructor(components: DriverComponents, init: DriverInit) {
     const { run, data } = init
     this.run = run
-    this.#init = init
+    this.#notes = new RoundNotes(() => components.network.traffic())
+    const emit = (event: WithoutEnvelope): void => {
+      this.#notes.note(event)
+      init.emit(event)
+    }
+    this.#init = { ...init, emit }
     this.#self = components.identity.peerId.toString()
     this.#log = components.logger.child({ run: run.id })
     this.#chain = new Chain(run, components.journal)
@@ -177,6 +184,7 @@ export class RunDriver {
       chain: this.#chain,
       round: this.#round,
       control: this.#control,
+      notes: this.#notes,
       parameters: this.#results.parameters,
       network,
       nowMs: clock.now(),

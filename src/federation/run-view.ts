@@ -1,4 +1,5 @@
 import { peerIdFromString } from '@libp2p/peer-id'
+import { CID } from 'multiformats/cid'
 import type { Network } from '../network/index.ts'
 import { leaderOf } from './certificate.ts'
 import type { Chain } from './chain.ts'
@@ -6,6 +7,7 @@ import { type Control, isOver, lastRoundOf } from './control.ts'
 import type { RunStatus, RunView } from './index.ts'
 import { phaseOf } from './machine.ts'
 import type { RoundDriver } from './round-driver.ts'
+import type { RoundNotes } from './round-notes.ts'
 import type { Run } from './specification.ts'
 
 export interface Viewed {
@@ -15,6 +17,7 @@ export interface Viewed {
   /** The round under way, if there is one. */
   readonly round: RoundDriver | null
   readonly control: Control | null
+  readonly notes: RoundNotes
   readonly parameters: number
   readonly network: Network
   readonly nowMs: number
@@ -22,7 +25,7 @@ export interface Viewed {
 
 /** A run as it is shown to people and programs. */
 export function viewOf(viewed: Viewed): RunView {
-  const { run, chain, round, control, parameters } = viewed
+  const { run, chain, round, control, notes, parameters } = viewed
   const { specification, id, owner } = run
   const { head } = chain
   const finished = isOver(run, control, head.round)
@@ -41,8 +44,24 @@ export function viewOf(viewed: Viewed): RunView {
     rounds: chain.rounds(),
     initialBitsPerByte: chain.bitsPerByte(specification.initial.toString()),
     parameters,
+    observed: notes.view(),
+    specification: factsOf(run),
     control: control && { action: control.action, last: control.last, sequence: control.sequence },
   }
+}
+
+const facts = new WeakMap<Run, Readonly<Record<string, unknown>>>()
+
+/** Views are made several times a second, and a run does not change. */
+function factsOf(run: Run): Readonly<Record<string, unknown>> {
+  const known = facts.get(run)
+  if (known !== undefined) return known
+  const { roster: _, ...rest } = run.specification
+  const made = Object.fromEntries(
+    Object.entries(rest).map(([name, value]) => [name, CID.asCID(value)?.toString() ?? value]),
+  )
+  facts.set(run, made)
+  return made
 }
 
 function statusOf({ run, chain, round, control, self, network, nowMs }: Viewed): RunStatus {

@@ -65,6 +65,7 @@ export {
   outerPlanSchema,
   outerPlans,
 } from './outer.ts'
+export { encodeTensors } from './safetensors.ts'
 export { rateShare, type Schedule } from './schedules.ts'
 export type { TextRead } from './text-files.ts'
 export { createTrainer, type TrainerComponents, type TrainerInit } from './trainer.ts'

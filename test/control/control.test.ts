@@ -56,7 +56,7 @@ test('errors carry their code', async () => {
   assert.is(await codeOf(client.call('fail')), 'no_such_mesh')
   assert.is(await codeOf(client.call('add', { a: 1 })), 'bad_request')
   assert.is(await codeOf(client.call('toString')), 'not_found')
-  assert.is(await codeOf(client.call('add', { a: 1, b: 'x'.repeat(100_000) })), 'oversized')
+  assert.is(await codeOf(client.call('add', { a: 1, b: 'x'.repeat(3_000_000) })), 'oversized')
   assert.is(await codeOf(createControlClient(join(folder, 'none.sock')).call('add')), 'not_running')
 })
 

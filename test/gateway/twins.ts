@@ -80,6 +80,8 @@ export function makeRun(change: Partial<RunView> = {}): RunView {
     rounds: [],
     initialBitsPerByte: 8.02,
     parameters: 131_072,
+    observed: [],
+    specification: {},
     control: null,
     ...change,
   }
@@ -93,6 +95,8 @@ export function makeRound(round: number, change: Partial<RoundView> = {}): Round
     committee: ['leader', 'other'],
     trainers: ['leader', 'other'],
     updates: [cidNumber(2000 + round)],
+    updateBytes: 20_000,
+    samples: 64,
     signatures: 3,
     checkpoint: cidNumber(round),
     certificate: cidNumber(3000 + round),
