@@ -11,6 +11,7 @@ import { registerInit } from './init.ts'
 import { registerMesh } from './mesh.ts'
 import { registerModel } from './model.ts'
 import { registerPeer } from './peer.ts'
+import { registerRun } from './run.ts'
 import { createTerminal } from './terminal.ts'
 import { registerTrain } from './train.ts'
 
@@ -27,6 +28,7 @@ export function createProgram(): Command {
     registerPeer,
     registerMesh,
     registerTrain,
+    registerRun,
     registerModel,
     registerData,
     registerAsk,

@@ -13,7 +13,7 @@ import {
   type Value,
   verifyCertificate,
 } from './certificate.ts'
-import { roundField } from './fields.ts'
+import { cidField, roundField } from './fields.ts'
 import { nextRoster } from './roster.ts'
 import type { Run } from './specification.ts'
 import { openJoin, openNotice, openVote } from './statements.ts'
@@ -43,7 +43,12 @@ export interface CertificateFindings {
 
 const someBytes = z.instanceof(Uint8Array)
 const looseCertificate = z.looseObject({ value: someBytes, votes: z.array(someBytes).max(1024) })
-const looseValue = z.looseObject({ round: roundField, updates: z.array(someBytes), joins: z.array(someBytes) })
+const looseValue = z.looseObject({
+  run: cidField,
+  round: roundField,
+  updates: z.array(someBytes),
+  joins: z.array(someBytes),
+})
 const looseSigned = z.looseObject({ author: someBytes })
 
 /**
@@ -129,6 +134,12 @@ function opened<T>(open: (document: Uint8Array) => T, document: Uint8Array): T[]
   } catch {
     return []
   }
+}
+
+/** The run that a certificate says to be of. @throws RejectedError as `decode` does */
+export function runNamedBy(certificate: Uint8Array): string {
+  const { value } = decode(certificate, looseCertificate, maxCertificateBytes)
+  return decode(value, looseValue, maxValueBytes).run.toString()
 }
 
 /** The round that a certificate says to be of, whatever else is wrong with it. @throws RejectedError as `decode` does */

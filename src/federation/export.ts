@@ -78,6 +78,8 @@ export async function* exportRun(
 export interface ExportedRun extends AuditSource {
   readonly id: string
   readonly name: string
+  /** The ONNX forward graph. */
+  readonly graph: CID
 }
 
 /** @throws OwmError `not_an_export`; RejectedError where the specification is not a signed run */
@@ -91,6 +93,7 @@ export async function openExport(folder: string): Promise<ExportedRun> {
   return {
     id: run.id,
     name: run.specification.name,
+    graph: run.specification.graph,
     document,
     rounds: Math.max(0, await roundsOf(folder), ...rounds),
     certificate: (round) => read(join(folder, certificateFile(round)), maxCertificateBytes),

@@ -25,6 +25,7 @@ export {
   type PeerAudit,
   type RoundAudit,
 } from './audit.ts'
+export { runNamedBy } from './audit-findings.ts'
 export type { ControlAction } from './control.ts'
 export { type ExportedRun, type ExportFile, newestWeights, openExport } from './export.ts'
 export { createFederation, type FederationComponents, type FederationInit } from './federation.ts'

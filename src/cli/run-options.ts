@@ -1,0 +1,156 @@
+import { resolve } from 'node:path'
+import { type Command, InvalidArgumentError } from 'commander'
+import { integerBetween, numberIn } from './numbers.ts'
+
+/** One option of `owm run create`: how it is written, the field of the request that it sets, and how it is read. */
+interface CreateOption {
+  readonly flags: string
+  readonly field: string
+  readonly about: string
+  readonly parse?: (text: string, before: unknown) => unknown
+}
+
+const text = (value: string): string => value
+
+/** Everything that a new run can be told; one line adds one. */
+const createOptions: readonly CreateOption[] = [
+  { flags: '--name <name>', field: 'name', about: 'the name that the model has in the mesh (default: owm-code)' },
+  { flags: '--rounds <count>', field: 'rounds', about: 'rounds to train (default: 20)', parse: integerBetween(1) },
+  {
+    flags: '--local-seconds <seconds>',
+    field: 'localMs',
+    about: 'how long each peer trains in a round (default: 10)',
+    parse: (value) => Math.round(numberIn({ above: 0 })(value) * 1000),
+  },
+  {
+    flags: '--local-steps <count>',
+    field: 'localSteps',
+    about: 'and at most so many steps (default: 100000)',
+    parse: integerBetween(1),
+  },
+  {
+    flags: '--held-out <file>',
+    field: 'heldOutFile',
+    about: 'public text on which every checkpoint is measured (default: made of the files kept from training here)',
+    parse: (value) => resolve(value),
+  },
+  {
+    flags: '--held-out-share <part>',
+    field: 'heldOutShare',
+    about: 'files kept from training, out of 256',
+    parse: integerBetween(0, 128),
+  },
+  {
+    flags: '--roster <peer...>',
+    field: 'roster',
+    about: 'peer ids of the first round (default: all live peers with text of their own)',
+    parse: (value, before) => [...((before as string[] | undefined) ?? []), value],
+  },
+  {
+    flags: '--minimum-trainers <count>',
+    field: 'minimumTrainers',
+    about: 'no round ends with fewer updates (default: 1)',
+    parse: integerBetween(1, 1024),
+  },
+  {
+    flags: '--committee <size>',
+    field: 'committeeSize',
+    about: 'members that aggregate and certify (default: 4, or as many as train)',
+    parse: integerBetween(1, 31),
+  },
+  {
+    flags: '--faults <model>',
+    field: 'faults',
+    about: 'crash: members may die; byzantine: up to a third may lie (at least 4 peers) (default: crash)',
+    parse: oneOf('crash', 'byzantine'),
+  },
+  {
+    flags: '--bits <bits>',
+    field: 'quantisationBits',
+    about: 'of an update, for each weight: 8 or 4 (default: 8)',
+    parse: (value) => Number(oneOf('8', '4')(value)),
+  },
+  {
+    flags: '--clip <norm>',
+    field: 'clipNorm',
+    about: 'longest update, as an L2 norm (default: 100)',
+    parse: numberIn({ above: 0 }),
+  },
+  {
+    flags: '--model <field=value...>',
+    field: 'model',
+    about: 'differences from the default model: layers=2 width=128',
+    parse: setting,
+  },
+  {
+    flags: '--optimizer <field=value...>',
+    field: 'optimizer',
+    about: 'differences from the default optimizer: learningRate=0.001 batch=32',
+    parse: setting,
+  },
+  {
+    flags: '--continue <run>',
+    field: 'continueFrom',
+    about: "start from that run's newest checkpoint, with its model and held-out text",
+  },
+  {
+    flags: '--plan <field=value...>',
+    field: 'plan',
+    about: 'any other field of the specification, its value as JSON or text',
+    parse: setting,
+  },
+]
+
+export function withCreateOptions(command: Command): Command {
+  return withOptions(command, createOptions)
+}
+
+/** What `owm train start` takes of them. */
+export function withStartOptions(command: Command): Command {
+  const some = ['name', 'rounds', 'localMs', 'heldOutFile', 'faults']
+  return withOptions(
+    command,
+    createOptions.filter(({ field }) => some.includes(field)),
+  )
+}
+
+function withOptions(command: Command, options: readonly CreateOption[]): Command {
+  for (const { flags, about, parse } of options) command.option(flags, about, parse ?? text)
+  return command
+}
+
+/** What the control verb `createRun` takes, of the options that were given. */
+export function newRunRequest(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const request: Record<string, unknown> = { name: 'owm-code', rounds: 20, localMs: 10_000 }
+  for (const { flags, field } of createOptions) {
+    const value = given[optionName(flags)]
+    if (value !== undefined) request[field] = value
+  }
+  return request
+}
+
+/** `--local-seconds <seconds>` -> `localSeconds`, as commander names it. */
+function optionName(flags: string): string {
+  return (/^--([a-z-]+)/.exec(flags)?.[1] ?? '').replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
+}
+
+function oneOf(...values: readonly string[]): (value: string) => string {
+  return (value) => {
+    if (values.includes(value)) return value
+    throw new InvalidArgumentError(`Give ${values.join(' or ')}.`)
+  }
+}
+
+/** `width=128` into `{ width: 128 }`: JSON where it is, else text. */
+function setting(given: string, before: unknown): Record<string, unknown> {
+  const at = given.indexOf('=')
+  if (at < 1) throw new InvalidArgumentError('Give field=value.')
+  const value = given.slice(at + 1)
+  let parsed: unknown = value
+  try {
+    parsed = JSON.parse(value)
+  } catch {
+    // A word needs no quotes.
+  }
+  return { ...(before as Record<string, unknown> | undefined), [given.slice(0, at)]: parsed }
+}
