@@ -123,7 +123,7 @@ function addTo(g: GraphBuilder, sum: Value, fresh: Value, factor: number): Value
 }
 
 /** value + change, in one pass where the change is a product of matrices. */
-function addProduct(g: GraphBuilder, value: Value, change: Value): Value {
+export function addProduct(g: GraphBuilder, value: Value, change: Value): Value {
   const made = g.steps.find(({ outputs }) => outputs[0]?.name === change.name)
   if (made?.op !== 'Gemm' || made.inputs[2] !== undefined) return g.op('Add', [value, change])
   return g.op('Gemm', [made.inputs[0], made.inputs[1], value], made.attributes)

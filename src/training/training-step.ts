@@ -24,7 +24,7 @@ import {
 import { appendGradients } from './autodiff.ts'
 import type { AppendLoss } from './losses.ts'
 import { lowered, loweringFor } from './lowering.ts'
-import { clipped, type Optimizer } from './optimizer.ts'
+import { addProduct, clipped, type Optimizer } from './optimizer.ts'
 import { appendLossScaling, inMixedPrecision, scalingState } from './precision.ts'
 import type { RuleTable } from './rules/rule.ts'
 
@@ -190,16 +190,19 @@ function accumulated(
   write: Write,
   loops: boolean,
 ): Made {
-  const mean = (value: Value): Value => g.op('Mul', [value, g.scalar('float32', 1 / count)])
+  const share = g.scalar('float32', 1 / count)
+  const mean = (value: Value): Value => g.op('Mul', [value, share])
+  // Gradients are of a share of the loss: their sums are means.
+  const factor = seedFactor === undefined ? share : mean(seedFactor)
   if (!loops) {
     const parts = Array.from({ length: count }, (_, at) => {
       const now = new Map([...feeds].map(([name, value]) => [name, g.op('Gather', [value, g.scalar('int64', at)])]))
-      return lossAndGradients(g, now, parameters, appendLoss, seedFactor, write)
+      return lossAndGradients(g, now, parameters, appendLoss, factor, write)
     })
     const sum = (of: (part: Made) => Value): Value => parts.map(of).reduce((a, b) => g.op('Add', [a, b]))
     return {
       loss: mean(sum((part) => part.loss)),
-      gradients: [...parameters.keys()].map((_, at) => mean(sum((part) => part.gradients[at]!))),
+      gradients: [...parameters.keys()].map((_, at) => sum((part) => part.gradients[at]!)),
     }
   }
   const inner = createGraphBuilder('batch', 'batch.')
@@ -208,11 +211,11 @@ function accumulated(
   const lossBefore = inner.input('batch.loss', 'float32', [])
   const sums = [...parameters.values()].map(({ shape }, at) => inner.input(`batch.sum.${at}`, 'float32', shape))
   const now = new Map([...feeds].map(([name, value]) => [name, inner.op('Gather', [value, iteration])]))
-  const made = lossAndGradients(inner, now, parameters, appendLoss, seedFactor, write)
+  const made = lossAndGradients(inner, now, parameters, appendLoss, factor, write)
   inner.output('batch.going.next', going)
   inner.output('batch.loss.next', inner.op('Add', [lossBefore, made.loss]))
   for (const [at, sum] of sums.entries())
-    inner.output(`batch.sum.${at}.next`, inner.op('Add', [sum, made.gradients[at]!]))
+    inner.output(`batch.sum.${at}.next`, addProduct(inner, sum, made.gradients[at]!))
   const zeros = sums.map(({ shape }) => g.op('Expand', [g.scalar('float32', 0), g.integers(shape as number[])]))
   const [loss, ...gradients] = g.ops(
     'Loop',
@@ -220,5 +223,5 @@ function accumulated(
     { body: inner.graph() },
     sums.length + 1,
   )
-  return { loss: mean(loss!), gradients: gradients.map(mean), batchBytes: peakBytes(inner) }
+  return { loss: mean(loss!), gradients, batchBytes: peakBytes(inner) }
 }

@@ -17,7 +17,6 @@ export async function run(args: readonly string[]): Promise<Readonly<Record<stri
       model,
       data: [benchData('mnist')],
       epochs: epochs[model]!,
-      accumulate: 1,
       seed: 1,
       threads: 2,
       provider: 'cpu',

@@ -29,7 +29,6 @@ export async function run(args: readonly string[]): Promise<Readonly<Record<stri
       model: name,
       data: [benchData('tinyshakespeare/input.txt')],
       tail: 0.1,
-      accumulate: 1,
       seed: 1,
       threads: 2,
       provider: 'cpu',

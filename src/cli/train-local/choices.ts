@@ -15,6 +15,7 @@ export interface LearningOptions {
 interface Recipe {
   readonly plan: OptimizerPlan
   readonly batch: number
+  readonly accumulate: number
   readonly duration: { readonly steps: number } | { readonly epochs: number }
   /** Tokens seen at once. */
   readonly context: number
@@ -22,6 +23,7 @@ interface Recipe {
 const images: Recipe = {
   plan: { kind: 'sgd', learningRate: 0.05, momentum: 0.9, schedule: { kind: 'cosine' } },
   batch: 64,
+  accumulate: 1,
   duration: { epochs: 5 },
   context: 0,
 }
@@ -34,7 +36,9 @@ const text: Recipe = {
     clipNorm: 1,
     schedule: { kind: 'cosine', warmupSteps: 100, finalShare: 0.1 },
   },
-  batch: 16,
+  // Four windows at once: their values stay in the processor's cache, which is faster than sixteen.
+  batch: 4,
+  accumulate: 4,
   duration: { steps: 1000 },
   context: 128,
 }
@@ -45,6 +49,7 @@ export const recipes: Readonly<Record<ModelChoice['kind'], Recipe>> = {
     ...text,
     plan: { ...text.plan, learningRate: 4e-3, weightDecay: 0 },
     batch: 32,
+    accumulate: 1,
     context: 80,
   },
   gpt: text,

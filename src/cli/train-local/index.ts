@@ -18,7 +18,7 @@ export function registerTrainLocal(train: Command): void {
     .option('--epochs <count>', 'passes over the data', numberIn({ above: 0 }))
     .option('--steps <count>', 'steps, in place of epochs', integerBetween(1))
     .option('--batch <examples>', 'examples whose gradients are averaged at once', integerBetween(1))
-    .option('--accumulate <batches>', 'batches that make one step, with the memory of one', integerBetween(1), 1)
+    .option('--accumulate <batches>', 'batches that make one step, with the memory of one', integerBetween(1))
     .option('--context <tokens>', 'tokens of text seen at once', integerBetween(1))
     .option(
       '--tail <share>',

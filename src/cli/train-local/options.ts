@@ -13,7 +13,7 @@ export interface LocalOptions extends LearningOptions, FileOptions {
   readonly epochs?: number
   readonly steps?: number
   readonly batch?: number
-  readonly accumulate: number
+  readonly accumulate?: number
   readonly context?: number
   readonly tail?: number
   readonly tokenizer?: string
@@ -53,7 +53,8 @@ export function jobFor(options: LocalOptions): LocalJob {
     data: source,
     optimizer: planFor(recipe, options),
     batch: options.batch ?? recipe.batch,
-    accumulate: options.accumulate,
+    // Whoever names a batch means all of a step.
+    accumulate: options.accumulate ?? (options.batch === undefined ? recipe.accumulate : 1),
     duration: steps !== undefined ? { steps } : epochs !== undefined ? { epochs } : recipe.duration,
     seed: options.seed,
     threads: options.threads,
