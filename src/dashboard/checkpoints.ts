@@ -19,6 +19,7 @@ ${
 <tbody>${state.rounds.slice(0, maxCheckpoints).map(renderRow)}</tbody></table>
 ${hidden > 0 && html`<p class="note">and ${count(hidden)} earlier ones</p>`}`
 }
+${state.run !== null && html`<p class="note"><a href="/runs/${encodeURIComponent(state.run.id)}">All of this run</a>: participation, bytes, refused updates, lineage.</p>`}
 </section>`
 }
 
@@ -33,8 +34,8 @@ function renderRow(round: RoundView): Markup {
 }
 
 /** A CID in short, the whole as a tooltip and, with the page's script, on the clipboard. */
-export function renderCid(cid: string): Markup {
-  return html`<span class="cid"><code title="${cid}">${shortCid(cid)}</code><button type="button" class="copy" data-copy="${cid}" aria-label="Copy the checkpoint's CID" hidden><svg viewBox="0 0 16 16" aria-hidden="true"><path d="M5.5 5.5v-3h8v8h-3M2.5 5.5h8v8h-8z"/></svg></button></span>`
+export function renderCid(cid: string, what = 'checkpoint'): Markup {
+  return html`<span class="cid"><code title="${cid}">${shortCid(cid)}</code><button type="button" class="copy" data-copy="${cid}" aria-label="Copy the ${what}'s CID" hidden><svg viewBox="0 0 16 16" aria-hidden="true"><path d="M5.5 5.5v-3h8v8h-3M2.5 5.5h8v8h-8z"/></svg></button></span>`
 }
 
 function heading(wide: string, narrow: string): Markup {

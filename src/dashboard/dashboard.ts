@@ -1,7 +1,9 @@
 import { Hono } from 'hono'
 import { readAssets } from './assets.ts'
 import type { Dashboard, DashboardComponents, DashboardInit } from './index.ts'
+import type { Markup } from './markup.ts'
 import { renderFragments, renderPage } from './page.ts'
+import { renderNoRun, renderRunFragments, renderRunPage } from './run-page.ts'
 import { type PageState, readState } from './state.ts'
 import { createWatch } from './watch.ts'
 
@@ -28,9 +30,14 @@ export function createDashboard(components: DashboardComponents, init: Dashboard
   const watch = createWatch(components)
   const assets = readAssets()
   const routes = new Hono()
-  const kept = new Map<string, { readonly untilMs: number; readonly state: PageState; fragments?: string }>()
+  const kept = new Map<
+    string,
+    { readonly untilMs: number; readonly state: PageState; fragments?: string; runFragments?: string }
+  >()
 
-  const stateOf = (run: string | undefined): { readonly state: PageState; fragments?: string } => {
+  const stateOf = (
+    run: string | undefined,
+  ): { readonly state: PageState; fragments?: string; runFragments?: string } => {
     const nowMs = clock.now()
     // Only the ids of runs are keys, so that strangers cannot fill the memory.
     const known =
@@ -48,10 +55,22 @@ export function createDashboard(components: DashboardComponents, init: Dashboard
 
   routes.get('/fragments', (c) => {
     const held = stateOf(c.req.query('run'))
-    held.fragments ??= JSON.stringify(
-      Object.fromEntries(Object.entries(renderFragments(held.state)).map(([id, { text }]) => [id, text])),
-    )
+    held.fragments ??= jsonOf(renderFragments(held.state))
     return c.body(held.fragments, 200, { ...headers, 'Content-Type': 'application/json' })
+  })
+
+  routes.get('/runs/:id', (c) => {
+    const { state } = stateOf(c.req.param('id'))
+    if (state.run?.id !== c.req.param('id')) return c.html(renderNoRun(state, assets).text, 404, headers)
+    return c.html(renderRunPage(state, state.run, assets).text, 200, headers)
+  })
+
+  routes.get('/runs/:id/fragments', (c) => {
+    const held = stateOf(c.req.param('id'))
+    const { run } = held.state
+    if (run?.id !== c.req.param('id')) return c.json({}, 404, headers)
+    held.runFragments ??= jsonOf(renderRunFragments(held.state, run))
+    return c.body(held.runFragments, 200, { ...headers, 'Content-Type': 'application/json' })
   })
 
   routes.get('/assets/:name', (c) => {
@@ -68,4 +87,8 @@ export function createDashboard(components: DashboardComponents, init: Dashboard
     start: async () => watch.start(),
     stop: async () => watch.stop(),
   }
+}
+
+function jsonOf(fragments: Readonly<Record<string, Markup>>): string {
+  return JSON.stringify(Object.fromEntries(Object.entries(fragments).map(([id, { text }]) => [id, text])))
 }

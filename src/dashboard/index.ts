@@ -3,6 +3,8 @@
  * ask. It is rendered on the server and reads well without JavaScript; with it, the page listens to `/v1/events` and
  * puts fresh fragments of the same rendering in place.
  *
+ * `/runs/<id>` tells one run: participation, bytes, refused updates, committee, durations and lineage.
+ *
  * The page needs nothing from another host and runs no inline script or style. Every string on it can come from a
  * stranger (model names, agents, peer ids), so all text goes through one escaping template.
  *
@@ -36,6 +38,6 @@ export interface DashboardInit {
 }
 
 export interface Dashboard extends Startable {
-  /** `/`, `/fragments` and `/assets/*`. */
+  /** `/`, `/runs/<id>`, the fragments of both, and `/assets/*`. */
   readonly routes: Hono
 }

@@ -19,16 +19,16 @@ export function renderRound(state: PageState): Markup {
   const title =
     run === null
       ? html`Round`
-      : html`Round ${Math.min(run.round, run.totalRounds)} <small>of ${run.totalRounds}${run.status === 'finished' && ', the last: the run is finished'}</small>`
+      : html`Round ${Math.min(run.round, run.totalRounds)} <small>of ${run.totalRounds}${run.status === 'finished' && ', the last: the run is finished'}${run.status === 'cancelled' && ': the run was cancelled'}</small>`
   return html`<section id="round" class="panel" aria-labelledby="round-title">
 <h2 id="round-title">${title}</h2>
-${run === null ? html`<p class="empty">No run is under way in this mesh. Start one with <code>owm train start</code>.</p>` : renderRun(state, run)}
+${run === null ? html`<p class="empty">No run is under way in this mesh. Start one with <code>owm run create</code>.</p>` : renderRun(state, run)}
 </section>`
 }
 
 function renderRun(state: PageState, run: NonNullable<PageState['run']>): Markup {
   // A run that is over keeps showing its last round, in the same room.
-  const last = run.status === 'finished' ? state.rounds[0] : undefined
+  const last = run.status === 'finished' || run.status === 'cancelled' ? state.rounds[0] : undefined
   const now = last === undefined ? phases.findIndex(({ phase }) => phase === run.phase) : phases.length
   const leader = last?.leader ?? run.leader
   const committee = last?.committee ?? run.committee
@@ -37,7 +37,9 @@ function renderRun(state: PageState, run: NonNullable<PageState['run']>): Markup
       ? 'Too few peers answer; the round goes on when they are back.'
       : run.status === 'waiting'
         ? 'Waiting for enough trainers.'
-        : ''
+        : run.status === 'paused'
+          ? 'Paused by the owner of the run.'
+          : ''
   const roster = [...(last?.trainers ?? run.roster)].sort(
     (a, b) => Number(b === state.self) - Number(a === state.self) || (a < b ? -1 : 1),
   )

@@ -186,4 +186,107 @@ test('a mesh of hundreds is drawn in part, and says so', async () => {
   assert.match(String(fragments['mesh']), '200 peers')
 })
 
+test('a run has a page of its own: participation, bytes, refusals, committee, plan and lineage, without scripts', async () => {
+  await using peer = await stage()
+  const [self, other] = [(await peerNumber(0)).toString(), (await peerNumber(1)).toString()]
+  const run = makeRun({
+    round: 3,
+    owner: self,
+    leader: self,
+    committee: [self, other],
+    roster: [self, other],
+    rounds: [makeRound(1, { leader: other }), makeRound(2, { leader: self, attempt: 1, updateBytes: 3 * 1024 })],
+    observed: [
+      { round: 1, sentBytes: 0, receivedBytes: 0, rejected: [], passedOver: [] },
+      {
+        round: 2,
+        sentBytes: 5 * 1024,
+        receivedBytes: 7 * 1024,
+        rejected: [{ trainer: other, code: 'over_bound' }],
+        passedOver: [other],
+      },
+    ],
+    specification: {
+      initial: cidNumber(77),
+      clipNorm: 12.5,
+      model: { layers: 2 },
+      codec: { kind: 'top-k', share: 0.01 },
+    },
+    control: { action: 'pause', last: 3, sequence: 9 },
+  })
+  peer.federation.current = [run, makeRun({ id: cidNumber(1001), name: 'other-one', status: 'paused' })]
+  const reply = await fetch(`${peer.url}/runs/${run.id}`)
+  const page = await reply.text()
+  assert.is(reply.status, 200)
+  assert.match(reply.headers.get('content-security-policy') ?? '', "default-src 'none'")
+  assert.not.match(page, /\sstyle=|<style|\son[a-z]+=|javascript:|https?:\/\//)
+  for (const words of [
+    '<bdi>owm-code</bdi> is in round 3 of 8.',
+    'Its owner pauses it after round 3.',
+    'Updates counted, rounds 1 to 2: 2 in the newest, 2 at most.',
+    '3.0 KiB',
+    '5.0 KiB',
+    '7.0 KiB',
+    'longer than the run allows <code>over_bound</code>',
+    '1 leader passed over before',
+    'Attempt 2: the first committee had died',
+    'kind top-k, share 0.01',
+    cidNumber(3002),
+    cidNumber(77),
+    `href="/runs/${cidNumber(1001)}"`,
+  ]) {
+    assert.ok(page.includes(words), words)
+  }
+  const fragments = await jsonOf(fetch(`${peer.url}/runs/${run.id}/fragments`))
+  assert.match(page, `data-fragments="/runs/${run.id}/fragments"`)
+  for (const [id, text] of Object.entries(fragments)) {
+    assert.match(String(text), ` id="${id}"`)
+    assert.match(page, ` id="${id}"`)
+  }
+  assert.match(await (await fetch(peer.url)).text(), `href="/runs/${run.id}"`)
+  assert.match(await (await fetch(`${peer.url}/runs/${cidNumber(1001)}`)).text(), 'is paused')
+  const none = await fetch(`${peer.url}/runs/none`)
+  assert.is(none.status, 404)
+  assert.match(await none.text(), 'knows no such run')
+  assert.is((await fetch(`${peer.url}/runs/none/fragments`)).status, 404)
+})
+
+test('what strangers write of a run stays text on its page', async () => {
+  await using peer = await stage()
+  peer.federation.current = [
+    makeRun({
+      id: 'r1',
+      name: hostile,
+      owner: hostile,
+      leader: hostile,
+      committee: [hostile],
+      roster: [hostile],
+      rounds: [
+        makeRound(1, {
+          checkpoint: hostile,
+          certificate: hostile,
+          leader: hostile,
+          seconds: Number.NaN,
+          updateBytes: -1,
+        }),
+      ],
+      observed: [
+        {
+          round: 1,
+          sentBytes: 0,
+          receivedBytes: 0,
+          rejected: [{ trainer: hostile, code: hostile }],
+          passedOver: [hostile],
+        },
+      ],
+      specification: { [hostile]: hostile, model: { [hostile]: hostile }, initial: hostile },
+    }),
+  ]
+  const page = await (await fetch(`${peer.url}/runs/r1`)).text()
+  assert.not.match(page, '<img')
+  assert.not.match(page, /["']>?(?:<|&lt;)img/)
+  for (const invisible of ['\u202e', '\u0007']) assert.not.ok(page.includes(invisible))
+  assert.match(page, '&lt;img')
+})
+
 test.run()

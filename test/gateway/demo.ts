@@ -68,7 +68,22 @@ await gateway.stop()
 
 async function live(signal: AbortSignal): Promise<void> {
   const run = makeRun().id
-  federation.current = [makeRun({ totalRounds: 12 })]
+  const specification = {
+    name: 'owm-code',
+    model: { architecture: 'gpt', layers: 1, heads: 4, width: 64, context: 64, vocabulary: 256 },
+    optimizer: { kind: 'adamw', learningRate: 0.002, beta1: 0.9, beta2: 0.95, batch: 16 },
+    graph: cidNumber(1),
+    initial: cidNumber(2),
+    heldOut: cidNumber(3),
+    localMs: 4_000,
+    localSteps: 100_000,
+    minimumTrainers: 1,
+    committeeSize: 4,
+    faults: 'crash',
+    quantisationBits: 8,
+    clipNorm: 100,
+  }
+  federation.current = [makeRun({ totalRounds: 12, owner: ids[0]!, specification })]
   federation.emit({ type: 'run-joined', run, atMs: Date.now(), name: 'owm-code' })
   for (let round = 1; round <= 12; round++) {
     const leader = ids[round % size]!
@@ -111,9 +126,25 @@ async function live(signal: AbortSignal): Promise<void> {
       signatures: Math.min(3, size),
       certifiedMs: Date.now(),
       seconds: 3.9 + Math.random(),
+      updateBytes: 131_000 * ids.length,
+      samples: 400 * ids.length + round * 7,
       heldOutBitsPerByte: 2.55 + 5.47 * Math.exp(-round / 2.1) + Math.random() * 0.03,
     })
-    change({ phase: 'certified', rounds: [...(federation.current[0]?.rounds ?? []), certified] })
+    change({
+      phase: 'certified',
+      rounds: [...(federation.current[0]?.rounds ?? []), certified],
+      observed: [
+        ...(federation.current[0]?.observed ?? []),
+        {
+          round,
+          sentBytes: 600_000 + Math.round(Math.random() * 200_000),
+          receivedBytes: 500_000 + Math.round(Math.random() * 300_000),
+          rejected:
+            round % 4 === 3 ? [{ trainer: ids.at(-1)!, code: round % 8 === 3 ? 'over_bound' : 'not_canonical' }] : [],
+          passedOver: round === 6 ? [ids[1]!] : [],
+        },
+      ],
+    })
     answerer.current = [
       {
         id: 'owm-code',

@@ -39,7 +39,9 @@ async function freshen() {
   if (fetching || document.hidden) return freshenSoon(freshenMs)
   fetching = true
   try {
-    const reply = await fetch(`/fragments${location.search}`, { signal: AbortSignal.timeout(idleMs) })
+    const reply = await fetch(document.body.dataset.fragments ?? `/fragments${location.search}`, {
+      signal: AbortSignal.timeout(idleMs),
+    })
     if (reply.ok) {
       for (const [id, text] of Object.entries(await reply.json())) place(id, text)
       motion.read()
