@@ -56,7 +56,7 @@ async function follow(page: string, inside: readonly string[]): Promise<string> 
 
 /** What a command shows once the peers have met, or the run has finished. */
 function patienceFor(line: string): RegExp | undefined {
-  if (line === 'npx owm train status') return /finished/
+  if (line === 'npx owm run show owm-notes') return /finished/
   if (line.startsWith('npx owm peer peers --data-dir')) return /inbound|outbound/
   return undefined
 }
