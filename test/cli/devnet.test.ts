@@ -100,7 +100,7 @@ test('what cannot work is said before anything starts', async () => {
   assert.is((await devnet('--peers', '2', '--kill', 'leader@1')).code, 64)
   assert.is((await devnet('--kill', 'everybody')).code, 64)
   const empty = await devnet('--data', temporaryFolder())
-  assert.is(empty.code, 1)
+  assert.is(empty.code, 65)
   assert.match(empty.stdout, /no_training_data/)
 })
 
