@@ -51,7 +51,7 @@ function headline(run: RunView): string {
   const curve = [run.initialBitsPerByte, ...run.rounds.map((round) => round.heldOutBitsPerByte)]
   const measured = curve.filter((bits) => bits !== null)
   const at = `round ${Math.min(run.round, run.totalRounds)} of ${run.totalRounds}`
-  return `${run.name}  ${stateOf(run)}, ${at}  ${sparkline(measured)}  (run ${short(run.id)}, ${run.roster.length} peers)`
+  return `${run.name}  ${stateOf(run)}, ${at}  ${sparkline(measured)}  (run ${short(run.id)}, ${run.roster.length} ${run.roster.length === 1 ? 'peer' : 'peers'})`
 }
 
 /** `paused`; `training, a pause follows round 4`. */
@@ -86,7 +86,7 @@ function facts(run: RunView, self: string): [string, string][] {
 
 function traffic(run: RunView): [string, string][] {
   const under = run.observed.at(-1)
-  if (under === undefined) return []
+  if (under === undefined || under.sentBytes + under.receivedBytes === 0) return []
   const words = `${formatBytes(under.sentBytes)} sent, ${formatBytes(under.receivedBytes)} received by this peer`
   return [['traffic', `round ${under.round}: ${words}`]]
 }

@@ -26,7 +26,8 @@ export async function watchRun(
       if (dirty) {
         dirty = false
         const run = chooseRun(await control.call<RunView[]>('runs'), id)
-        terminal.draw(showRun(run, self, terminal.style, { rounds: Math.max(3, terminal.rows - otherLines) }))
+        const lines = showRun(run, self, terminal.style, { rounds: Math.max(3, terminal.rows - otherLines) })
+        terminal.draw(lines.slice(0, terminal.rows - 1).map((line) => fitted(line, terminal.columns - 1)))
         if (run.status === 'finished' || run.status === 'cancelled') over.abort()
       }
       await sleep(redrawMs, ends).catch(() => undefined)
@@ -50,6 +51,15 @@ export async function watchRun(
     over.abort()
     await drawing
   }
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what is taken away.
+const escapes = /\x1b\[[0-9;]*m/g
+
+/** A line that wraps would be drawn over wrongly; one that is cut loses its colours. */
+function fitted(line: string, columns: number): string {
+  const plain = line.replace(escapes, '')
+  return plain.length <= columns ? line : `${plain.slice(0, columns - 1)}…`
 }
 
 /** One line for what a person would want to know where nothing can be redrawn. */
