@@ -124,6 +124,36 @@ test('a view tells state, refusals, bytes and lineage', () => {
   assert.match(listRuns([{ ...run, status: 'paused' }], run.owner), /paused +3 of 9 .*this peer/)
 })
 
+test('a watched run is drawn anew as it goes, within the screen, until it is over', async () => {
+  const run = makeRun({ rounds: Array.from({ length: 50 }, (_, i) => makeRound(i + 1)), roster: ['x'.repeat(300)] })
+  let current = [run]
+  const event = { run: run.id, atMs: 1, type: 'run-finished', checkpoint: 'c' } as const
+  const control: ControlClient = {
+    call: async <T>() => current as T,
+    stream: async function* <T>(_verb: string, _input?: unknown, options?: { readonly signal?: AbortSignal }) {
+      yield { ...event, run: 'another' } as T
+      yield { run: run.id, atMs: 1, type: 'round-started', round: 51, leader: 'l', committee: [] } as T
+      await sleep(50)
+      current = [{ ...run, status: 'finished' }]
+      yield event as T
+      await new Promise((resolve) => options?.signal?.addEventListener('abort', resolve, { once: true }))
+    },
+  }
+  const drawn: (readonly string[])[] = []
+  const said: string[] = []
+  const plain = createTerminal({ json: true })
+  const draw = (lines: readonly string[]): void => void drawn.push(lines)
+  const screen = { ...plain, json: false, live: true, columns: 60, rows: 24, draw }
+  await watchRun(control, screen, { id: run.id, self: 'me' }, AbortSignal.timeout(5000))
+  assert.ok(drawn.length >= 2)
+  assert.ok(drawn.every((lines) => lines.length < 24 && lines.every((line) => line.length < 60)))
+  assert.match(drawn.at(-1)?.join(' ') ?? '', 'finished')
+  current = [run]
+  const pipe = { ...plain, json: false, live: false, say: (line: string) => void said.push(line) }
+  await watchRun(control, pipe, { id: run.id, self: 'me' }, AbortSignal.timeout(5000))
+  assert.equal(said, ['round 51 started, l leads', 'the run is over'])
+})
+
 test(
   'a run from its making to its audit, by commands alone',
   async () => {
