@@ -15,6 +15,7 @@ import { serveNetwork } from './network.ts'
 import { isOpenAiPath, serveOpenAi } from './openai.ts'
 import { serveQuery } from './query.ts'
 import type { Env, GatewayContext } from './request.ts'
+import { serveRuns } from './runs.ts'
 import { serveUnbuilt } from './unbuilt.ts'
 import { serveVersions } from './versions.ts'
 
@@ -89,6 +90,7 @@ export function createApp(
     serveQuery(app, answering, limits)
     serveOpenAi(app, { answering, clock }, limits)
     serveVersions(app, components.federation)
+    serveRuns(app, components.federation)
     serveNetwork(app, components)
     serveUnbuilt(app)
   }
