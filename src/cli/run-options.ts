@@ -66,9 +66,33 @@ const createOptions: readonly CreateOption[] = [
   },
   {
     flags: '--bits <bits>',
-    field: 'quantisationBits',
-    about: 'of an update, for each weight: 8 or 4 (default: 8)',
-    parse: (value) => Number(oneOf('8', '4')(value)),
+    field: 'updateBits',
+    about: 'of each number of an update: 16, 8, 4, 2 or 1 (default: 8)',
+    parse: (value) => Number(oneOf(...bitCounts)(value)),
+  },
+  {
+    flags: '--share <part>',
+    field: 'updateShare',
+    about: "part of an update's numbers that is sent, the largest first; what is withheld comes later (default: all)",
+    parse: numberIn({ above: 0 }),
+  },
+  {
+    flags: '--result-bits <bits>',
+    field: 'resultBits',
+    about:
+      'of each number of a step of the shared model, or none: whole models travel (default: 8, in small rosters none)',
+    parse: (value) => (value === 'none' ? null : Number(oneOf('none', ...bitCounts)(value))),
+  },
+  {
+    flags: '--aggregation <rule>',
+    field: 'aggregation',
+    about:
+      'mean, clippedMean, mixedMedian, trimmedMean, median, krum, multiKrum, geometricMedian, centeredClipping (default: mean)',
+  },
+  {
+    flags: '--outer <optimizer>',
+    field: 'outer',
+    about: 'how the aggregate moves the model: fedavg, fedavgm, fedadam or diloco (default: fedavg)',
   },
   {
     flags: '--clip <norm>',
@@ -133,6 +157,8 @@ export function newRunRequest(given: Readonly<Record<string, unknown>>): Record<
 function optionName(flags: string): string {
   return (/^--([a-z-]+)/.exec(flags)?.[1] ?? '').replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }
+
+const bitCounts = ['16', '8', '4', '2', '1']
 
 function oneOf(...values: readonly string[]): (value: string) => string {
   return (value) => {

@@ -1,4 +1,4 @@
-import type { RoundView, RunView } from '../federation/index.ts'
+import type { RoundView, RunSpecification, RunView } from '../federation/index.ts'
 import { formatBytes } from '../lib/index.ts'
 import { type Style, short, sparkline, table } from './terminal.ts'
 
@@ -67,7 +67,7 @@ function facts(run: RunView, self: string): [string, string][] {
   const committee = run.committee.map((peer) => (peer === run.leader ? `${name(peer)} leads` : name(peer)))
   const local = `${Number(plan['localMs']) / 1000} s or ${plan['localSteps']} steps a round`
   const rules = [
-    `${plan['quantisationBits']} bits a weight`,
+    ...planWords(plan as Partial<RunSpecification>),
     `at most ${plan['clipNorm']} long`,
     `${plan['minimumTrainers']} trainers at least`,
     `committee of ${plan['committeeSize']} (${plan['faults']})`,
@@ -82,6 +82,16 @@ function facts(run: RunView, self: string): [string, string][] {
     ['roster', run.roster.map(name).join(', ')],
     ...traffic(run),
   ]
+}
+
+function planWords({ aggregation, compression, outer }: Partial<RunSpecification>): string[] {
+  if (aggregation === undefined || compression === undefined || outer === undefined) return []
+  const { updates } = compression
+  const codec =
+    updates.kind === 'quantise'
+      ? `${updates.bits} bits a weight`
+      : `${updates.values.bits} bits for the largest ${(100 * updates.share).toPrecision(2)} % of the weights`
+  return [codec, `${aggregation.rule.kind} by ${outer.kind}`]
 }
 
 function traffic(run: RunView): [string, string][] {

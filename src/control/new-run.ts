@@ -2,7 +2,14 @@ import { readFile } from 'node:fs/promises'
 import { CID } from 'multiformats/cid'
 import { z } from 'zod'
 import type { ContentStore } from '../content/index.ts'
-import type { CheckpointView, Federation, RunSpecification } from '../federation/index.ts'
+import {
+  aggregationPlans,
+  type CheckpointView,
+  type CodecPlan,
+  defaultPlans,
+  type Federation,
+  type RunSpecification,
+} from '../federation/index.ts'
 import { errorCode, errorMessage, OwmError } from '../lib/index.ts'
 import type { Manifests } from '../manifests/index.ts'
 import type { Network } from '../network/index.ts'
@@ -14,6 +21,7 @@ import {
   initialParameters,
   type ModelDescription,
   type OptimizerSpec,
+  outerPlans,
   type TextSource,
 } from '../training/index.ts'
 
@@ -26,6 +34,7 @@ const heldOutShares = [12, 32, 64, 128]
 const committeeSize = 4
 const maxRounds = 100_000
 
+const bits = z.literal([1, 2, 4, 8, 16])
 const settingSchema = z.union([z.number(), z.string().max(64), z.boolean()])
 
 export const newRunSchema = z.strictObject({
@@ -40,7 +49,14 @@ export const newRunSchema = z.strictObject({
   /** Peer ids of the first round; by default all live peers that can train. */
   roster: z.array(z.string()).min(1).max(1024).optional(),
   faults: z.enum(['crash', 'byzantine']).default('crash'),
-  quantisationBits: z.union([z.literal(4), z.literal(8)]).default(8),
+  /** Of each number of an update that is sent. */
+  updateBits: bits.default(8),
+  /** The share of an update's numbers that is sent, the largest first; all of them when absent. */
+  updateShare: z.number().min(1e-6).max(1).optional(),
+  /** Of each number of a step of the model; null: whole models travel. */
+  resultBits: bits.nullable().optional(),
+  aggregation: z.enum(Object.keys(aggregationPlans) as (keyof typeof aggregationPlans)[]).optional(),
+  outer: z.enum(Object.keys(outerPlans) as (keyof typeof outerPlans)[]).optional(),
   clipNorm: z.number().positive().max(1e6).default(100),
   minimumTrainers: z.int().min(1).max(1024).default(1),
   /** By default four, or as many as train in the first round. */
@@ -96,12 +112,29 @@ export async function createNewRun(
     minimumTrainers: request.minimumTrainers,
     committeeSize: request.committeeSize ?? Math.min(committeeSize, roster.length),
     faults: request.faults,
-    quantisationBits: request.quantisationBits,
+    compression: compressionFor(request, roster),
+    aggregation: request.aggregation === undefined ? defaultPlans.aggregation : aggregationPlans[request.aggregation],
+    outer: request.outer === undefined ? defaultPlans.outer : outerPlans[request.outer],
+    privacy: defaultPlans.privacy,
     clipNorm: request.clipNorm,
     createdMs: nowMs,
     ...request.plan,
   } as RunSpecification)
   return { run }
+}
+
+/** Where all are in the committee, all compute the model themselves: there is no step to be sent. */
+function compressionFor(
+  { updateBits, updateShare, resultBits }: NewRun,
+  roster: readonly string[],
+): RunSpecification['compression'] {
+  const quantise = (of: typeof updateBits): CodecPlan & { kind: 'quantise' } => ({ kind: 'quantise', bits: of })
+  const values = quantise(updateBits)
+  const steps = resultBits === undefined ? (roster.length > committeeSize ? 8 : null) : resultBits
+  return {
+    updates: updateShare === undefined ? values : { kind: 'topk', share: updateShare, values },
+    results: steps === null ? null : quantise(steps),
+  }
 }
 
 /** The newest checkpoint of a run that is gone on with, and what that run is measured on. */

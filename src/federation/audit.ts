@@ -184,6 +184,7 @@ async function recompute(
   let base: Float32Array
   try {
     base = await results.weights(before, [], signal)
+    await results.carried(head, base, [], signal)
   } catch (error) {
     signal.throwIfAborted()
     const what = round === 1 ? 'The initial weights' : `The checkpoint of round ${round - 1}, from which it starts,`
@@ -206,6 +207,7 @@ async function recompute(
   if (findings.length > 0) return { recomputed: 'impossible', codes, findings }
   try {
     const checkpoint = await results.compute(head, base, value.updates, [], signal)
+    for (const [peer, code] of results.leftOut(checkpoint)) codes.set(peer, code)
     if (checkpoint === value.checkpoint) return { recomputed: 'same', codes, findings }
     const message = `The updates give the checkpoint ${checkpoint}, and ${value.checkpoint} is certified.`
     findings.push({ severity: 'wrong', code: 'wrong_result', round, peer: null, message })

@@ -1,10 +1,10 @@
 import { CID } from 'multiformats/cid'
 import { z } from 'zod'
 import { cidOf, codecs, decode, encode, RejectedError } from '../lib/index.ts'
+import { oneWhole } from './aggregation/index.ts'
 import { electCommittee, quorumOf, roundSeed } from './committee.ts'
 import { attemptField, bytesField, cidField, documentField, peerField, roundField, viewField } from './fields.ts'
 import type { Link } from './preference.ts'
-import { maxTotalSamples } from './quantise.ts'
 import { firstRoster, maxMissedRounds, maxRosterPeers, nextRoster, type Place } from './roster.ts'
 import type { Run } from './specification.ts'
 import {
@@ -186,7 +186,7 @@ export function checkValue(run: Run, previous: Head, value: Value): void {
   if (value.updates.length < specification.minimumTrainers) {
     throw refusal('too_few_updates', `${value.updates.length} updates, of at least ${specification.minimumTrainers}.`)
   }
-  if (value.updates.reduce((sum, notice) => sum + notice.samples, 0) > maxTotalSamples) {
+  if (value.updates.reduce((sum, notice) => sum + notice.samples, 0) > oneWhole) {
     throw refusal('too_many_samples', 'The updates weigh more than a sum can hold exactly.')
   }
   for (const join of value.joins) checkJoin(run, previous, join)

@@ -5,7 +5,7 @@ import { valueCid } from '../content/index.ts'
 import { errorCode, OwmError } from '../lib/index.ts'
 import type { AuditSource } from './audit.ts'
 import { maxCertificateBytes, openCertificate } from './certificate.ts'
-import { decodeManifest, maxManifestBytes, maxWeightsBytes, weightsFromBytes } from './checkpoint.ts'
+import { decodeManifest, maxCarriedBytes, maxManifestBytes, maxWeightsBytes, weightsFromBytes } from './checkpoint.ts'
 import { keptUpdatesRounds, keptWeightsRounds } from './retention.ts'
 import { maxRunBytes, openRun, type Run } from './specification.ts'
 import type { Evaluation } from './statements.ts'
@@ -50,8 +50,9 @@ export async function* exportRun(
   async function* checkpoint(cid: CID): AsyncIterable<ExportFile> {
     for await (const manifest of value(cid, maxManifestBytes)) {
       yield manifest
-      const { weights, size } = decodeManifest(manifest.bytes)
+      const { weights, size, carried } = decodeManifest(manifest.bytes)
       yield* value(CID.parse(weights), size)
+      if (carried !== null) yield* value(CID.parse(carried), maxCarriedBytes)
     }
   }
   yield { path: specificationFile, bytes: source.document }

@@ -12,11 +12,15 @@
  */
 import type { CID } from 'multiformats/cid'
 import type { Startable } from '../lib/index.ts'
-import type { ModelDescription, OptimizerSpec } from '../training/index.ts'
+import type { ModelDescription, OptimizerSpec, OuterPlan } from '../training/index.ts'
+import type { AggregationPlan } from './aggregation/index.ts'
 import type { AuditReport, RoundAudit } from './audit.ts'
+import type { CodecPlan } from './codecs/codec.ts'
 import type { ControlAction } from './control.ts'
 import type { ExportFile } from './export.ts'
+import type { PrivacyPlan } from './privacy/plan.ts'
 
+export { aggregationPlans } from './aggregation/index.ts'
 export {
   type AuditFinding,
   type AuditReport,
@@ -26,9 +30,20 @@ export {
   type RoundAudit,
 } from './audit.ts'
 export { runNamedBy } from './audit-findings.ts'
+export { type CodecPlan, codecPlanSchema } from './codecs/codec.ts'
 export type { ControlAction } from './control.ts'
 export { type ExportedRun, type ExportFile, newestWeights, openExport } from './export.ts'
 export { createFederation, type FederationComponents, type FederationInit } from './federation.ts'
+export { defaultPlans } from './plans.ts'
+export {
+  type FaultKind,
+  faultKinds,
+  type Outcome,
+  type SeedsResult,
+  scenarioOf,
+  simulate,
+  simulateSeeds,
+} from './simulator/index.ts'
 
 /** What the owner signs. A run's id is the CID of its signed specification. */
 export interface RunSpecification {
@@ -54,9 +69,14 @@ export interface RunSpecification {
   readonly committeeSize: number
   /** `crash`: majority; `byzantine`: 2f+1 of 3f+1. */
   readonly faults: 'crash' | 'byzantine'
-  /** Bits per weight of an update. */
-  readonly quantisationBits: 4 | 8
-  /** Updates are clipped to this L2 norm, in units of the weights. */
+  /** How updates travel, and the steps of the shared model; null: whoever needs the model fetches all of it. */
+  readonly compression: { readonly updates: CodecPlan; readonly results: CodecPlan | null }
+  /** How a round's updates are put together. */
+  readonly aggregation: AggregationPlan
+  /** How what comes of that moves the model. */
+  readonly outer: OuterPlan
+  readonly privacy: PrivacyPlan
+  /** The L2 norm, in units of the weights, beyond which no update is taken; trainers cut theirs to it. */
   readonly clipNorm: number
   readonly createdMs: number
 }

@@ -5,7 +5,7 @@ import type { Logger } from '../observability/index.ts'
 import type { TextSource, Trainer, TrainerInit, TrainProgress } from '../training/index.ts'
 import type { Run } from './specification.ts'
 import { maxSamples } from './statements.ts'
-import { compressDelta, encodeUpdate, type UpdateShape } from './update-block.ts'
+import type { UpdateShape } from './update-block.ts'
 
 /** A graph and a held-out text are read into memory whole. */
 const maxGraphBytes = 256 * 1024 * 1024
@@ -37,8 +37,8 @@ export class LocalTraining {
   #trainer: Promise<Trainer> | undefined
   #heldOut: Promise<Uint8Array> | undefined
   #evaluation: Promise<unknown> = Promise.resolve()
-  /** What rounding withheld from the last update that was made. */
-  #residual: Float32Array | undefined
+  /** What compression withheld from the last update that was made. */
+  #residual: Float32Array | null = null
   #stopped = false
 
   constructor(components: LocalTrainingComponents, run: Run, self: string, data: Omit<TextSource, 'heldOutShare'>) {
@@ -76,13 +76,12 @@ export class LocalTraining {
       signal,
     })
     signal.throwIfAborted()
-    const residual = this.#residual
-    const delta = result.parameters.map((value, i) => value - base[i]! + (residual?.[i] ?? 0))
+    const delta = result.parameters.map((value, i) => value - base[i]!)
     if (!delta.every(Number.isFinite)) throw new OwmError('diverged', 'Training ended in numbers that are not finite.')
-    const compressed = compressDelta(delta, shape)
-    this.#residual = compressed.residual
+    const { bytes, residual } = shape.codec.encode(delta, this.#residual, { maxNorm: shape.clipNorm })
+    this.#residual = residual
     return {
-      bytes: encodeUpdate(compressed.quantised),
+      bytes,
       samples: Math.max(1, Math.min(maxSamples, Math.round(result.samples))),
       steps: Math.max(1, result.steps),
     }

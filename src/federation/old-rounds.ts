@@ -22,7 +22,7 @@ export class OldRounds {
   /** What must stay. `newest` is the round of the newest checkpoint that is here whole. */
   async kept(newest: number): Promise<string[]> {
     const { weights, updates } = keptOf(this.#chain.rounds(), newest)
-    return [...this.#given(), ...weights, ...(await this.#weightsOf(weights)), ...updates, ...this.#results.stored]
+    return [...this.#given(), ...weights, ...(await this.#partsOf(weights)), ...updates, ...this.#results.stored]
   }
 
   /** All that this peer may have stored for the run, for one that is followed no longer. */
@@ -30,7 +30,7 @@ export class OldRounds {
     const rounds = this.#chain.rounds()
     const checkpoints = rounds.slice(this.#pruned.weights).map(({ checkpoint }) => checkpoint)
     const updates = rounds.slice(this.#pruned.updates).flatMap((round) => round.updates)
-    const weights = await this.#weightsOf(checkpoints)
+    const weights = await this.#partsOf(checkpoints)
     return [...this.#given(), ...checkpoints, ...weights, ...updates, ...this.#results.stored]
   }
 
@@ -43,7 +43,7 @@ export class OldRounds {
     }
     const checkpoints = rounds.slice(this.#pruned.weights, until.weights).map(({ checkpoint }) => checkpoint)
     const updates = rounds.slice(this.#pruned.updates, until.updates).flatMap((round) => round.updates)
-    const weights = await this.#weightsOf(checkpoints)
+    const weights = await this.#partsOf(checkpoints)
     this.#pruned = until
     await this.#retention.discard([...checkpoints, ...weights, ...updates])
   }
@@ -53,11 +53,10 @@ export class OldRounds {
     return [graph, initial, heldOut].map(String)
   }
 
-  async #weightsOf(checkpoints: readonly string[]): Promise<string[]> {
+  async #partsOf(checkpoints: readonly string[]): Promise<string[]> {
     const found: string[] = []
     for (const checkpoint of checkpoints) {
-      const cid = await this.#results.weightsCidOf(checkpoint)
-      if (cid !== null) found.push(cid)
+      found.push(...(await this.#results.partsOf(checkpoint)))
     }
     return found
   }

@@ -4,26 +4,27 @@ import { CID } from 'multiformats/cid'
 import type { ContentStore } from '../content/index.ts'
 import { equalBytes, errorCode, errorMessage, OwmError, RejectedError, sha256Of } from '../lib/index.ts'
 import type { Logger } from '../observability/index.ts'
-import { aggregate } from './aggregate.ts'
+import type { UpdateReport, ValueReader } from './aggregation/index.ts'
 import type { Head, Value } from './certificate.ts'
 import {
   type CheckpointManifest,
   decodeManifest,
   encodeManifest,
+  maxCarriedBytes,
   maxManifestBytes,
   maxWeightsBytes,
   weightsFromBytes,
   weightsToBytes,
 } from './checkpoint.ts'
-import type { Quantised } from './quantise.ts'
+import { type Carried, createRoundRule, type RoundRule } from './round-rule.ts'
 import type { Run } from './specification.ts'
 import type { Notice } from './statements.ts'
 import { decodeUpdate, maxUpdateBytes, type UpdateShape } from './update-block.ts'
 
-/** Weights are large and each round needs those before it only: so many are kept in memory. */
+/** Weights are large and each round needs those before it only: so many are kept in memory, and what is carried with them. */
 const keptWeights = 2
-/** CIDs of weights that are remembered: more than the rounds whose checkpoints stay on disk. */
-const rememberedWeights = 64
+/** Checkpoints whose parts are remembered: more than the rounds of which they stay on disk. */
+const rememberedParts = 64
 
 export interface Checkpoint {
   readonly manifest: CheckpointManifest
@@ -38,14 +39,18 @@ export class Results {
   readonly #run: Run
   readonly #content: ContentStore
   readonly #weights = new Map<string, Float32Array>()
-  readonly #updates = new Map<string, Quantised>()
+  readonly #carried = new Map<string, Carried>()
+  readonly #updates = new Map<string, ValueReader>()
   /** Updates on their way to the disk, or there. */
   readonly #durable = new Map<string, Promise<unknown>>()
   readonly #computed = new Map<string, string>()
+  /** Why the rule left updates out, by trainer. */
+  readonly #leftOut = new Map<string, ReadonlyMap<string, string>>()
   /** What the round under way has brought onto this disk. */
   readonly #stored = new Set<string>()
-  /** The weights that a checkpoint's manifest names. */
-  readonly #weightsCids = new Map<string, string>()
+  /** What a checkpoint's manifest names: weights, step, what is carried. */
+  readonly #parts = new Map<string, readonly string[]>()
+  readonly #rule: RoundRule
   readonly #certified: (round: number) => Value | null
   readonly #logger: Logger
   #settling: Promise<unknown> = Promise.resolve()
@@ -57,6 +62,7 @@ export class Results {
     this.#content = content
     this.#logger = logger
     this.#certified = certified
+    this.#rule = createRoundRule(run.specification)
   }
 
   /** How many weights the model has; 0 while none are here. */
@@ -89,16 +95,21 @@ export class Results {
     } catch (error) {
       signal.throwIfAborted()
       if (errorCode(error) !== 'not_found') throw error
-      const before = value.round === 1 ? null : this.#certified(value.round - 1)
-      if (before === null && value.round > 1) throw error
-      this.#logger.info({ round: value.round }, 'nobody has the checkpoint; it is computed again')
-      const base = await this.weights(before, hints, signal)
-      const previous = { round: value.round - 1, id: value.previous, checkpoint: this.#checkpointOf(before) }
-      const checkpoint = await this.compute(previous, base, value.updates, hints, signal)
-      await this.settled()
-      if (checkpoint !== value.checkpoint) throw new OwmError('corrupt', `Round ${value.round} gives other weights.`)
+      await this.#computeAgain(value, hints, signal, error)
       return this.#loadStored(value, hints, signal)
     }
+  }
+
+  /** @throws `unless` where the certificate before is not here; OwmError `corrupt` */
+  async #computeAgain(value: Value, hints: readonly string[], signal: AbortSignal, unless: unknown): Promise<void> {
+    const before = value.round === 1 ? null : this.#certified(value.round - 1)
+    if (before === null && value.round > 1) throw unless
+    this.#logger.info({ round: value.round }, 'nobody has the checkpoint; it is computed again')
+    const base = await this.weights(before, hints, signal)
+    const previous = { round: value.round - 1, id: value.previous, checkpoint: this.#checkpointOf(before) }
+    const checkpoint = await this.compute(previous, base, value.updates, hints, signal)
+    await this.settled()
+    if (checkpoint !== value.checkpoint) throw new OwmError('corrupt', `Round ${value.round} gives other weights.`)
   }
 
   async #loadStored(value: Value, hints: readonly string[], signal: AbortSignal): Promise<Checkpoint> {
@@ -113,20 +124,74 @@ export class Results {
     if (!fits) throw new OwmError('corrupt', `Checkpoint ${value.checkpoint} is not what its certificate says.`)
     const kept = this.#weights.get(value.checkpoint)
     if (kept !== undefined) return { manifest, weights: kept }
-    this.#rememberWeights(value.checkpoint, manifest.weights)
-    const bytes = await this.#fetch(manifest.weights, manifest.size, hints, signal)
+    this.#rememberParts(value.checkpoint, manifest)
+    const followed = await this.#follow(manifest, hints, signal)
+    const bytes = followed ?? (await this.#fetch(manifest.weights, manifest.size, hints, signal))
     if (bytes.byteLength !== manifest.size || !equalBytes(sha256Of(bytes), manifest.sha256)) {
       throw new OwmError('corrupt', `The weights of ${value.checkpoint} are not what its manifest says.`)
     }
+    // Made here from the step: from here on this peer can hand them out.
+    if (followed !== null) this.#store(value.checkpoint, [bytes])
     const weights = weightsFromBytes(bytes)
     this.#parameters = weights.length
     return { manifest, weights }
   }
 
+  /** The weights from those before and the step, which is a fraction of them; null where that cannot be done. */
+  async #follow(
+    { parent, step, weights, sha256 }: CheckpointManifest,
+    hints: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Uint8Array | null> {
+    const before = this.#weights.get(parent)
+    const { stepCodec } = this.#rule
+    if (before === undefined || step === null || stepCodec === null) return null
+    try {
+      if (await this.#content.has(CID.parse(weights))) return null
+      const bytes = await this.#fetch(step, stepCodec.maxBytes(before.length), hints, signal)
+      this.#stored.add(step)
+      const followed = weightsToBytes(this.#rule.follow(before, bytes))
+      if (!equalBytes(sha256Of(followed), sha256)) throw new OwmError('corrupt', 'The step leads elsewhere.')
+      return followed
+    } catch (error) {
+      signal.throwIfAborted()
+      this.#logger.debug({ code: errorCode(error) }, 'a step cannot be followed; the weights are fetched whole')
+      return null
+    }
+  }
+
+  /**
+   * What goes on beside the weights from a round to the next, for who computes a result.
+   *
+   * @throws OwmError as `load`
+   */
+  async carried(
+    { round, checkpoint }: Pick<Head, 'round' | 'checkpoint'>,
+    base: Float32Array,
+    hints: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Carried> {
+    const kept = this.#carried.get(checkpoint)
+    if (kept !== undefined) return kept
+    const bytes = this.#rule.carriedBytes(base.length)
+    if (round === 0 || bytes === 0) return this.#rule.initialCarried(base.length)
+    try {
+      const { carried } = decodeManifest(await this.#fetch(checkpoint, maxManifestBytes, hints, signal))
+      if (carried === null) throw new OwmError('corrupt', `Checkpoint ${checkpoint} does not say what is carried on.`)
+      const block = await this.#fetch(carried, Math.min(bytes, maxCarriedBytes), hints, signal)
+      return this.#rule.unpackCarried(block, base.length)
+    } catch (error) {
+      signal.throwIfAborted()
+      const value = errorCode(error) === 'not_found' ? this.#certified(round) : null
+      if (value === null) throw error
+      await this.#computeAgain(value, hints, signal, error)
+      return this.#carried.get(checkpoint) as Carried
+    }
+  }
+
   /** What an update of this run must look like. */
   shapeOf(base: Float32Array): UpdateShape {
-    const { quantisationBits, clipNorm } = this.#run.specification
-    return { bits: quantisationBits, length: base.length, clipNorm }
+    return { codec: this.#rule.codec, length: base.length, clipNorm: this.#run.specification.clipNorm }
   }
 
   /**
@@ -164,7 +229,12 @@ export class Results {
   }
 
   /** An update that somebody reported or proposed; fetched where it is not here. @throws as `store` and `get` */
-  async update(notice: Notice, base: Float32Array, hints: readonly string[], signal: AbortSignal): Promise<Quantised> {
+  async update(
+    notice: Notice,
+    base: Float32Array,
+    hints: readonly string[],
+    signal: AbortSignal,
+  ): Promise<ValueReader> {
     const kept = this.#updates.get(notice.update)
     if (kept !== undefined) {
       await this.#durable.get(notice.update)
@@ -198,33 +268,54 @@ export class Results {
     const updates = await Promise.all(
       sorted.map(async (notice) => ({
         samples: notice.samples,
-        update: await this.update(notice, base, hints, signal),
+        values: await this.update(notice, base, hints, signal),
       })),
     )
-    const fresh = aggregate(base, updates)
-    const bytes = weightsToBytes(fresh)
-    const manifest = encodeManifest({
+    const before = await this.carried(previous, base, hints, signal)
+    const { weights, carried, step, reports } = await this.#rule.next(base, before, updates, signal)
+    const bytes = weightsToBytes(weights)
+    const block = this.#rule.packCarried(carried)
+    const nameOf = (part: Uint8Array): string => this.#content.cidOf(part).toString()
+    const manifest: CheckpointManifest = {
       name: this.#run.specification.name,
       run: this.#run.id,
       round: previous.round + 1,
       parent: previous.checkpoint,
       parentCertificate: previous.id,
       updates: sorted.map((notice) => notice.update),
-      weights: this.#content.cidOf(bytes).toString(),
+      weights: nameOf(bytes),
       sha256: sha256Of(bytes),
       size: bytes.byteLength,
-    })
-    const checkpoint = this.#content.cidOf(manifest).toString()
-    const weights = this.#content.cidOf(bytes).toString()
-    this.#rememberWeights(checkpoint, weights)
-    this.#stored.add(checkpoint).add(weights)
-    const stored = [this.#settling, this.#content.put(bytes), this.#content.put(manifest)]
+      step: step && nameOf(step),
+      carried: block && nameOf(block),
+    }
+    const encoded = encodeManifest(manifest)
+    const checkpoint = nameOf(encoded)
+    this.#rememberParts(checkpoint, manifest)
+    this.#stored.add(checkpoint)
+    for (const part of this.#parts.get(checkpoint) ?? []) this.#stored.add(part)
+    // The step first: most wait for it alone.
+    this.#store(
+      checkpoint,
+      [step, bytes, block, encoded].filter((part) => part !== null),
+    )
+    this.#computed.set(key, checkpoint)
+    this.#leftOut.set(checkpoint, leftOutOf(sorted, reports))
+    this.#keep(checkpoint, weights)
+    keepNewest(this.#carried, checkpoint, carried, keptWeights)
+    return checkpoint
+  }
+
+  #store(checkpoint: string, parts: readonly Uint8Array[]): void {
+    const stored = [this.#settling, ...parts.map((part) => this.#content.put(part))]
     this.#settling = Promise.all(stored).catch((error) =>
       this.#logger.error({ checkpoint, error: errorMessage(error) }, 'a checkpoint could not be stored'),
     )
-    this.#computed.set(key, checkpoint)
-    this.#keep(checkpoint, fresh)
-    return checkpoint
+  }
+
+  /** The updates that this round's rule gave no weight in a result, and why: `outlier`, `not_chosen`, `too_far`. */
+  leftOut(checkpoint: string): ReadonlyMap<string, string> {
+    return this.#leftOut.get(checkpoint) ?? new Map()
   }
 
   /** Resolves when all results are durable, or could not be made so. */
@@ -236,27 +327,27 @@ export class Results {
     return this.#stored
   }
 
-  /** CID of a checkpoint's weights, as far as that can be told from what is here. */
-  async weightsCidOf(checkpoint: string): Promise<string | null> {
-    const known = this.#weightsCids.get(checkpoint)
+  /** CIDs of what a checkpoint's manifest names, as far as that can be told from what is here. */
+  async partsOf(checkpoint: string): Promise<readonly string[]> {
+    const known = this.#parts.get(checkpoint)
     if (known !== undefined) return known
     try {
       const cid = CID.parse(checkpoint)
-      if (!(await this.#content.has(cid))) return null
-      const { weights } = decodeManifest(await this.#content.get(cid, { maxBytes: maxManifestBytes }))
-      this.#rememberWeights(checkpoint, weights)
-      return weights
+      if (!(await this.#content.has(cid))) return []
+      return this.#rememberParts(
+        checkpoint,
+        decodeManifest(await this.#content.get(cid, { maxBytes: maxManifestBytes })),
+      )
     } catch {
       // A committee can certify anything as a checkpoint.
-      return null
+      return []
     }
   }
 
-  #rememberWeights(checkpoint: string, weights: string): void {
-    this.#weightsCids.set(checkpoint, weights)
-    if (this.#weightsCids.size > rememberedWeights) {
-      this.#weightsCids.delete(this.#weightsCids.keys().next().value ?? '')
-    }
+  #rememberParts(checkpoint: string, { weights, step, carried }: CheckpointManifest): readonly string[] {
+    const parts = [weights, step, carried].filter((part) => part !== null)
+    keepNewest(this.#parts, checkpoint, parts, rememberedParts)
+    return parts
   }
 
   /** Forgets what the round before needed. Returns what it has stored: some of it may be in no certificate. */
@@ -266,6 +357,7 @@ export class Results {
     this.#durable.clear()
     this.#updates.clear()
     this.#computed.clear()
+    this.#leftOut.clear()
     return stored
   }
 
@@ -284,13 +376,23 @@ export class Results {
 
   #keep(checkpoint: string, weights: Float32Array): void {
     this.#parameters = weights.length
-    this.#weights.delete(checkpoint)
-    this.#weights.set(checkpoint, weights)
-    while (this.#weights.size > keptWeights) this.#weights.delete(this.#weights.keys().next().value ?? '')
+    keepNewest(this.#weights, checkpoint, weights, keptWeights)
   }
 
   #fetch(cid: string, maxBytes: number, hints: readonly string[], signal: AbortSignal): Promise<Uint8Array> {
     const from: PeerId[] = [...new Set(hints)].map((peer) => peerIdFromString(peer))
     return this.#content.get(CID.parse(cid), { maxBytes, from, signal })
   }
+}
+
+function keepNewest<T>(map: Map<string, T>, key: string, value: T, most: number): void {
+  map.delete(key)
+  map.set(key, value)
+  while (map.size > most) map.delete(map.keys().next().value ?? '')
+}
+
+function leftOutOf(sorted: readonly Notice[], reports: readonly UpdateReport[]): ReadonlyMap<string, string> {
+  return new Map(
+    reports.flatMap(({ code }, i) => (code === null ? [] : [[(sorted[i] as Notice).trainer, code] as const])),
+  )
 }

@@ -1,6 +1,7 @@
 import type { ContentStore } from '../content/index.ts'
 import { OwmError } from '../lib/index.ts'
 import { maxWeightsBytes } from './checkpoint.ts'
+import { createCodec } from './codecs/codec.ts'
 import type { RunSpecification } from './index.ts'
 import { maxUpdateBytes, updateBytesOf } from './update-block.ts'
 
@@ -16,7 +17,8 @@ export async function checkRunContent(
   }
   const initial = await content.get(specification.initial, { maxBytes: maxWeightsBytes })
   if (initial.byteLength === 0 || initial.byteLength % 4 !== 0) throw badRun('initial', 'it is no float32 vector')
-  if (updateBytesOf(initial.byteLength / 4, specification.quantisationBits) > maxUpdateBytes) {
+  const codec = createCodec(specification.compression.updates)
+  if (updateBytesOf({ codec, length: initial.byteLength / 4 }) > maxUpdateBytes) {
     throw badRun('initial', `an update of so many weights would be over ${maxUpdateBytes} bytes`)
   }
 }

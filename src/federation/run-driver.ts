@@ -381,9 +381,9 @@ export class RunDriver {
   }
 
   async #discard(undone: readonly RoundView[]): Promise<void> {
-    const weights = await Promise.all(undone.map(({ checkpoint }) => this.#results.weightsCidOf(checkpoint)))
+    const parts = await Promise.all(undone.map(({ checkpoint }) => this.#results.partsOf(checkpoint)))
     const others = undone.flatMap(({ checkpoint, updates }) => [checkpoint, ...updates])
-    await this.#init.retention.discard([...others, ...weights.filter((cid) => cid !== null)])
+    await this.#init.retention.discard([...others, ...parts.flat()])
   }
 
   /** Takes the next certificate. `proceed` when no more are known to follow at once. */

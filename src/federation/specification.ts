@@ -1,10 +1,14 @@
 import type { CID } from 'multiformats/cid'
 import { z } from 'zod'
 import { type Identity, verifySigned } from '../identity/index.ts'
-import { cidOf, decode, encode, OwmError } from '../lib/index.ts'
-import type { ModelDescription, OptimizerSpec } from '../training/index.ts'
+import { cidOf, decode, encode, OwmError, RejectedError } from '../lib/index.ts'
+import { type ModelDescription, type OptimizerSpec, outerPlanSchema } from '../training/index.ts'
+import { aggregationPlanSchema } from './aggregation/index.ts'
+import { codecPlanSchema } from './codecs/codec.ts'
 import { cidField, peerField } from './fields.ts'
 import type { RunSpecification } from './index.ts'
+import { checkRunPlans } from './plans.ts'
+import { privacyPlanSchema } from './privacy/plan.ts'
 import { maxRosterPeers } from './roster.ts'
 
 /** A roster of 1,024 peers makes 60 KiB. */
@@ -57,7 +61,10 @@ const specificationSchema = z
     minimumTrainers: count(maxRosterPeers),
     committeeSize: count(31),
     faults: z.enum(['crash', 'byzantine']),
-    quantisationBits: z.union([z.literal(4), z.literal(8)]),
+    compression: z.strictObject({ updates: codecPlanSchema, results: codecPlanSchema.nullable() }),
+    aggregation: aggregationPlanSchema,
+    outer: outerPlanSchema,
+    privacy: privacyPlanSchema,
     clipNorm: positive(1_000_000),
     createdMs: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
   })
@@ -81,7 +88,7 @@ export interface Run {
   readonly specification: RunSpecification
 }
 
-/** @throws OwmError `bad_run` naming the field */
+/** @throws OwmError `bad_run` naming the field; as `checkRunPlans` */
 export function signRun(identity: Identity, specification: RunSpecification): Run {
   const parsed = specificationSchema.safeParse({ v: 1, ...withoutUndefined(specification) })
   if (!parsed.success) {
@@ -89,10 +96,11 @@ export function signRun(identity: Identity, specification: RunSpecification): Ru
     const field = issue?.path.join('.') || 'specification'
     throw new OwmError('bad_run', `The run's ${field}: ${issue?.message}.`, { field })
   }
+  checkRunPlans(specification, specification)
   return openRun(identity.sign('run', encode(parsed.data)))
 }
 
-/** @throws RejectedError `oversized`, `malformed`, `invalid_signature`, `schema_mismatch` */
+/** @throws RejectedError `oversized`, `malformed`, `invalid_signature`, `schema_mismatch`, the codes of `checkRunPlans` */
 export function openRun(document: Uint8Array): Run {
   const { payload, author } = verifySigned('run', document, maxRunBytes)
   const { v: _, model, optimizer, ...rest } = decode(payload, specificationSchema, maxRunBytes)
@@ -101,6 +109,12 @@ export function openRun(document: Uint8Array): Run {
     // Checked above as far as this room goes; fields that it does not know are the training room's.
     model: model as unknown as ModelDescription,
     optimizer: optimizer as unknown as OptimizerSpec,
+  }
+  try {
+    checkRunPlans(specification, specification)
+  } catch (error) {
+    if (!(error instanceof OwmError)) throw error
+    throw new RejectedError('reject', error.code, error.message)
   }
   const cid = cidOf(document)
   return { id: cid.toString(), cid, owner: author.toString(), document, specification }

@@ -11,10 +11,9 @@ import {
   aggregationPlans,
   createAggregator,
   type KernelName,
-  readQuantised,
   type Update,
 } from '../../src/federation/aggregation/index.ts'
-import { blockCount, type Quantised } from '../../src/federation/quantise.ts'
+import { createCodec } from '../../src/federation/codecs/codec.ts'
 import { createRandom } from '../../src/onnx/index.ts'
 import { attackedRound, attacks, movedBy, world } from '../federation/aggregation-attacks.ts'
 
@@ -89,19 +88,13 @@ function watchTurns(): () => number {
   }
 }
 
-/** As it comes over the wire: 8 bits and an exponent for each block. */
+/** As it comes over the wire: 8 bits and a step for each block. */
+const codec = createCodec({ kind: 'quantise', bits: 8 })
+
 function updateOf(length: number, seed: number): Update {
   const random = createRandom(seed)
-  const codes = new Uint32Array(Math.ceil(length / 4)).map(() => random.uint32() & 0x7f7f7f7f)
-  const quantised: Quantised = {
-    bits: 8,
-    length,
-    exponents: new Int8Array(blockCount(length)).map(() => -18 + random.below(3)),
-    values: new Uint8Array(codes.buffer)
-      .map((code, i) => (i % 2 === 0 ? code : (256 - code) & 0xff))
-      .subarray(0, length),
-  }
-  return { samples: 500 + random.below(200), values: readQuantised(quantised) }
+  const delta = Float32Array.from({ length }, () => (random.unit() - 0.5) / 1000)
+  return { samples: 500 + random.below(200), values: codec.reader(codec.encode(delta, null).bytes, length) }
 }
 
 function movements(): Record<string, Record<string, number>> {

@@ -77,7 +77,7 @@ test('every option of a new run becomes a field of the request', () => {
       minimumTrainers: 2,
       committeeSize: 4,
       faults: 'byzantine',
-      quantisationBits: 4,
+      updateBits: 4,
       clipNorm: 1.5,
       heldOutShare: 9,
       roster: ['a', 'b'],

@@ -2,14 +2,8 @@
  * A small federation in which some lie: 20 clients train a perceptron (24-32-8, ReLU) on points around eight centres,
  * each client with a taste for some classes and data of its own; updates are compressed as in a run. All from a seed.
  */
-import {
-  type Aggregate,
-  createAggregator,
-  readQuantised,
-  stepFrom,
-  type Update,
-} from '../../src/federation/aggregation/index.ts'
-import { quantise } from '../../src/federation/quantise.ts'
+import { type Aggregate, createAggregator, deltaOf, type Update } from '../../src/federation/aggregation/index.ts'
+import { createCodec } from '../../src/federation/codecs/codec.ts'
 import { createRandom, type Random } from '../../src/onnx/index.ts'
 
 const [inputs, hidden, classes] = [24, 32, 8]
@@ -124,9 +118,11 @@ export function world(seed: number): World {
   }
 }
 
+const codec = createCodec({ kind: 'quantise', bits: 8 })
+
 export const updateOf = (delta: Float32Array, samples = samplesEach): Update => ({
   samples,
-  values: readQuantised(quantise(delta, 8)),
+  values: codec.encode(delta, null).sent.units,
 })
 
 export const lengthOf = (values: ArrayLike<number>): number =>
@@ -152,7 +148,8 @@ export function accuracyUnder(one: World, plan: unknown, attack: Attack, liars: 
   let weights = one.initial
   for (let round = 0; round < rounds; round++) {
     const updates = attackedRound(one, weights, round, attack, liars).map((delta) => updateOf(delta))
-    weights = stepFrom(weights, aggregator.aggregate(updates).values)
+    const delta = deltaOf(aggregator.aggregate(updates).values)
+    weights = weights.map((weight, i) => weight + delta[i]!)
   }
   return one.accuracy(weights)
 }

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
-import { aggregate as aggregateToday } from '../../src/federation/aggregate.ts'
 import { median } from '../../src/federation/aggregation/bounds.ts'
 import {
   type Aggregate,
@@ -9,15 +8,15 @@ import {
   aggregationPlans,
   checkPlan,
   createAggregator,
+  deltaOf,
   oneWhole,
   readPlan,
-  readQuantised,
-  stepFrom,
   type Update,
   valueLimit,
 } from '../../src/federation/aggregation/index.ts'
 import { outlierLimit, outliersAmong } from '../../src/federation/aggregation/outliers.ts'
-import { type Bits, quantise } from '../../src/federation/quantise.ts'
+import { type CodecPlan, createCodec } from '../../src/federation/codecs/codec.ts'
+import { addWeighted } from '../../src/federation/codecs/fixed-vector.ts'
 import type { OwmError } from '../../src/lib/index.ts'
 import { suite } from '../suite.ts'
 
@@ -59,25 +58,37 @@ const distance = (a: readonly number[], b: readonly number[]): bigint => {
   return dot(apart, apart)
 }
 
-test("the weighted mean is today's, to the bit, read from today's updates", () => {
+test('the weighted mean is the sum of what was sent, and reads updates as they came, in parts', () => {
   const vector = fc.float32Array({ min: -3, max: 3, noNaN: true, minLength: 1100, maxLength: 1300 })
+  const values = fc.constantFrom(1 as const, 2 as const, 4 as const, 8 as const, 16 as const)
+  const plans = values.chain((bits) =>
+    fc.constantFrom<CodecPlan>(
+      { kind: 'quantise', bits },
+      { kind: 'topk', share: 1 / 16, values: { kind: 'quantise', bits } },
+    ),
+  )
   fc.assert(
-    fc.property(vector, samplesOf, fc.constantFrom<Bits>(4, 8), (values, samples, bits) => {
-      const given = [1, 0.37, -2].map((scale, i) => ({
-        samples: samples[i]!,
-        update: quantise(
-          values.map((one, at) => one * scale + at * 1e-4),
-          bits,
-        ),
-      }))
-      const old = values.map((one) => one * 3)
-      const result = aggregateWith(
-        aggregationPlans.mean,
-        given.map(({ samples, update }) => ({ samples, values: readQuantised(update) })),
+    fc.property(vector, samplesOf, plans, (given, samples, plan) => {
+      const codec = createCodec(plan)
+      const sums = new Float64Array(given.length)
+      const updates = [1, 0.37, -2].map((scale, i) => {
+        const delta = given.map((one, at) => one * scale + at * 1e-4)
+        const { bytes, sent } = codec.encode(delta, null)
+        addWeighted(sums, sent, samples[i]!)
+        return { samples: samples[i]!, values: codec.reader(bytes, given.length) }
+      })
+      const total = updates.reduce((sum, update) => sum + update.samples, 0)
+      const result = aggregateWith(aggregationPlans.mean, updates)
+      assert.equal(
+        result.values,
+        sums.map((sum) => sum / total),
       )
-      assert.equal(stepFrom(old, result.values), aggregateToday(old, given))
+      assert.equal(
+        deltaOf(result.values),
+        Float32Array.from(sums, (sum) => sum / total / 2 ** 24),
+      )
     }),
-    { numRuns: 20 },
+    { numRuns: 30 },
   )
 })
 

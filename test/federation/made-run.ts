@@ -8,11 +8,10 @@ import {
   sealCertificate,
   type Value,
 } from '../../src/federation/certificate.ts'
-import type { RunSpecification } from '../../src/federation/index.ts'
+import { defaultPlans, type RunSpecification } from '../../src/federation/index.ts'
 import { Results } from '../../src/federation/results.ts'
 import { type Run, signRun } from '../../src/federation/specification.ts'
 import { signNotice, signVote } from '../../src/federation/statements.ts'
-import { compressDelta, encodeUpdate } from '../../src/federation/update-block.ts'
 import { createIdentity, type Identity } from '../../src/identity/index.ts'
 import { OwmError } from '../../src/lib/index.ts'
 import { silentLogger } from '../../src/observability/index.ts'
@@ -31,8 +30,13 @@ export interface MadeRun {
 
 const length = 600
 
-export async function makeCertifiedRun(rounds: number, change: Partial<RunSpecification> = {}): Promise<MadeRun> {
-  const identities = Array.from({ length: 4 }, createIdentity)
+/** @param who how many train, and the one whose updates are twenty times as long */
+export async function makeCertifiedRun(
+  rounds: number,
+  change: Partial<RunSpecification> = {},
+  who: { readonly peers: number; readonly loud?: number } = { peers: 4 },
+): Promise<MadeRun> {
+  const identities = Array.from({ length: who.peers }, createIdentity)
   const owner = identities[0] as Identity
   const blocks = new Map<string, Uint8Array>()
   const content: ContentStore = {
@@ -67,7 +71,8 @@ export async function makeCertifiedRun(rounds: number, change: Partial<RunSpecif
     minimumTrainers: 2,
     committeeSize: 3,
     faults: 'crash',
-    quantisationBits: 8,
+    ...defaultPlans,
+    compression: { ...defaultPlans.compression, results: { kind: 'quantise', bits: 8 } },
     clipNorm: 100,
     createdMs: 1,
     ...change,
@@ -82,8 +87,9 @@ export async function makeCertifiedRun(rounds: number, change: Partial<RunSpecif
     const base = await results.weights(values.at(-1) ?? null, [], AbortSignal.timeout(5000))
     const notices = await Promise.all(
       identities.map(async (identity, i) => {
-        const delta = base.map((weight, at) => 0.3 * (Math.sin(at + i) - weight))
-        const bytes = encodeUpdate(compressDelta(delta, results.shapeOf(base)).quantised)
+        const delta = base.map((weight, at) => (i === who.loud ? 6 : 0.3) * (Math.sin(at + i) - weight))
+        const { codec, clipNorm } = results.shapeOf(base)
+        const { bytes } = codec.encode(delta, null, { maxNorm: clipNorm })
         const update = (await content.put(bytes)).toString()
         updates.set(`${round} ${identity.peerId}`, update)
         const fields = { run: run.id, round, attempt: 0, base: head.checkpoint, update, samples: 10 + i, steps: 10 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type ContentStore, createContentStore } from '../../src/content/index.ts'
 import {
   createFederation,
+  defaultPlans,
   type Federation,
   type FederationEvent,
   type RunSpecification,
@@ -174,7 +175,8 @@ export async function specificationFor(
     minimumTrainers: 2,
     committeeSize: 4,
     faults: 'crash',
-    quantisationBits: 8,
+    ...defaultPlans,
+    compression: { ...defaultPlans.compression, results: { kind: 'quantise', bits: 8 } },
     clipNorm: 100,
     createdMs: 1,
     ...change,

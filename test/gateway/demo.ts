@@ -2,6 +2,7 @@
  * A gateway over the in-memory twins, fed with lively made-up data: for working on the dashboard, never shipped.
  * `node test/gateway/demo.ts [PORT] [PEERS]`. Nothing it shows was trained.
  */
+import { defaultPlans } from '../../src/federation/index.ts'
 import { createGateway } from '../../src/gateway/index.ts'
 import { sleep, systemClock } from '../../src/lib/index.ts'
 import { createLogger, createPrometheus } from '../../src/observability/index.ts'
@@ -80,7 +81,7 @@ async function live(signal: AbortSignal): Promise<void> {
     minimumTrainers: 1,
     committeeSize: 4,
     faults: 'crash',
-    quantisationBits: 8,
+    ...defaultPlans,
     clipNorm: 100,
   }
   federation.current = [makeRun({ totalRounds: 12, owner: ids[0]!, specification })]

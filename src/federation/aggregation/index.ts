@@ -10,12 +10,13 @@
  * @example
  * const aggregator = createAggregator(aggregationPlans.clippedMean)
  * const { values, reports } = await aggregator.aggregateInTurns(updates, { signal })
- * const weights = stepFrom(old, values)
+ * const delta = deltaOf(values)
  */
 import type { AggregationPlan } from './plan.ts'
 import type { ValueReader } from './values.ts'
 
 export { createAggregator } from './aggregator.ts'
+export { deltaOf } from './delta.ts'
 export { maxLength, maxUpdates, oneWhole, valueLimit } from './kernels.ts'
 export type { KernelName } from './open-kernels.ts'
 export {
@@ -26,8 +27,7 @@ export {
   checkPlan,
   readPlan,
 } from './plan.ts'
-export { stepFrom } from './step.ts'
-export { readQuantised, type ValueReader } from './values.ts'
+export type { ValueReader } from './values.ts'
 
 export interface Update {
   /** In units of 2^-24, below 2^27 either way. */

@@ -12,6 +12,7 @@
 import { z } from 'zod'
 import { OwmError, RejectedError } from '../../lib/index.ts'
 import { createRandom } from '../../onnx/index.ts'
+import type { ValueReader } from '../aggregation/index.ts'
 import { type FixedVector, maxUnits, squaredNorm, unitExponent, unitsPerOne } from './fixed-vector.ts'
 import { quantising } from './quantise.ts'
 import type { Scheme } from './scheme.ts'
@@ -60,6 +61,8 @@ export interface Codec {
    * @throws RejectedError `oversized`, `wrong_size`, `malformed`, `not_canonical`
    */
   decode(bytes: Uint8Array, length: number): FixedVector
+  /** Of bytes that `decode` has read once: their numbers in units, a part at a time. */
+  reader(bytes: Uint8Array, length: number): ValueReader
 }
 
 /** @throws OwmError `bad_codec` naming the field */
@@ -81,6 +84,7 @@ export function createCodec(plan: CodecPlan): Codec {
       }
       return { units: scheme.unpack(bytes, length), exponent: unitExponent }
     },
+    reader: scheme.reader,
   }
 }
 
@@ -121,7 +125,8 @@ function encode(
     if (!(square > maxSquare)) {
       const owed = new Float32Array(units.length)
       for (let i = 0; i < owed.length; i++) owed[i] = (targets[i]! - units[i]!) / unitsPerOne
-      return { bytes: scheme.pack(units), sent, residual: owed }
+      // No view into a pool of Node's: these bytes go into stores and over the wire.
+      return { bytes: new Uint8Array(scheme.pack(units)), sent, residual: owed }
     }
     shorten(targets, Math.min(0.999, (maxNorm / Math.sqrt(square)) * shortening))
   }

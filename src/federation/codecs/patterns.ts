@@ -38,3 +38,12 @@ export function unpackPatterns(bytes: Uint8Array, bits: Bits): Uint16Array {
   }
   return patterns
 }
+
+/** One pattern at a time. */
+export function patternReader(bytes: Uint8Array, bits: Bits): (index: number) => number {
+  if (bits === 16) return (index) => bytes[2 * index]! | (bytes[2 * index + 1]! << 8)
+  if (bits === 8) return (index) => bytes[index]!
+  const each = 8 / bits
+  const mask = (1 << bits) - 1
+  return (index) => (bytes[Math.floor(index / each)]! >> ((index % each) * bits)) & mask
+}

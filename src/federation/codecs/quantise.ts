@@ -7,7 +7,7 @@
 import { RejectedError } from '../../lib/index.ts'
 import { maxUnits } from './fixed-vector.ts'
 import { type Bits, codeOf, type Levels, levelsOf, unused } from './levels.ts'
-import { packPatterns, patternBytes, unpackPatterns } from './patterns.ts'
+import { packPatterns, patternBytes, patternReader, unpackPatterns } from './patterns.ts'
 import type { Scheme } from './scheme.ts'
 import { stepAtLeast, steps } from './steps.ts'
 
@@ -80,6 +80,20 @@ export function quantising(bits: Bits, sparse: boolean): Scheme {
         if (canonicalStep(levels, units, from, to) !== byte) throw notCanonical('another step says the same')
       }
       return units
+    },
+    reader: (bytes, length) => {
+      const patternAt = patternReader(bytes.subarray(blockCount(length)), bits)
+      return {
+        length,
+        read: (from, into) => {
+          for (let at = 0; at < into.length; ) {
+            const block = Math.floor((from + at) / blockLength)
+            const end = Math.min(into.length, (block + 1) * blockLength - from)
+            const step = steps[bytes[block]!]!
+            for (; at < end; at++) into[at] = levels.codes[patternAt(from + at)]! * step
+          }
+        },
+      }
     },
   }
 }

@@ -1,4 +1,5 @@
 import type { Random } from '../../onnx/index.ts'
+import type { ValueReader } from '../aggregation/index.ts'
 
 /**
  * A way to write some vectors of whole numbers, and to find one of them near any vector. Schemes compose: one may write
@@ -23,4 +24,6 @@ export interface Scheme {
    * @throws RejectedError `wrong_size`, `malformed`, `not_canonical`
    */
   unpack(bytes: Uint8Array, length: number): Int32Array
+  /** Of bytes that `unpack` has read once: any part of the numbers, without holding all of them. */
+  reader(bytes: Uint8Array, length: number): ValueReader
 }

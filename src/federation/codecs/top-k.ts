@@ -50,7 +50,34 @@ export function topK(share: number, values: Scheme): Scheme {
       const { indices, end } = unpackGaps(bytes.subarray(headBytes), count, length)
       return spread(values.unpack(bytes.subarray(headBytes + end), count), indices, length)
     },
+    reader: (bytes, length) => {
+      const count = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true)
+      const { indices, end } = unpackGaps(bytes.subarray(headBytes), count, length)
+      const units = values.unpack(bytes.subarray(headBytes + end), count)
+      return {
+        length,
+        read: (from, into) => {
+          into.fill(0)
+          const to = from + into.length
+          for (let i = firstAtLeast(indices, from); i < count && indices[i]! < to; i++) {
+            into[indices[i]! - from] = units[i]!
+          }
+        },
+      }
+    },
   }
+}
+
+/** The place of the first index that is not below `least`. */
+function firstAtLeast(indices: Int32Array, least: number): number {
+  let low = 0
+  let high = indices.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (indices[middle]! < least) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 function spread(values: Int32Array, indices: Int32Array, length: number): Int32Array {
