@@ -57,6 +57,8 @@ export interface DriverInit {
 const maxSyncItems = 64
 /** A round that this peer had to leave, for want of disk space perhaps, is entered again after so long. */
 const afterFaultMs = 5_000
+/** Words of a run's owner are taken no more often. */
+const controlMs = 1_000
 /** An audit waits so long for one value that is not here. */
 const auditFetchMs = 10_000
 
@@ -82,6 +84,7 @@ export class RunDriver {
   #stopMeasuring: (() => void)[] = [() => undefined, () => undefined]
   #ready: CheckpointView | null = null
   #control: Control | null
+  #controlledMs = Number.NEGATIVE_INFINITY
   /** The newest certified round whose consequences have been drawn. */
   #seenRound = 0
 
@@ -270,6 +273,10 @@ export class RunDriver {
     const control = openControl(document)
     checkControl(this.run, control)
     if (!supersedes(control, this.#control)) return
+    const nowMs = this.#components.clock.now()
+    // Each is written to the disk: an owner that floods is heard now and then. What is left out comes again.
+    if (this.run.owner !== this.#self && Math.abs(nowMs - this.#controlledMs) < controlMs) return
+    this.#controlledMs = nowMs
     const wasOver = this.finished
     this.#components.journal.setControl(control)
     this.#control = control
