@@ -12,6 +12,7 @@ import { registerMesh } from './mesh.ts'
 import { registerModel } from './model.ts'
 import { registerPeer } from './peer.ts'
 import { registerRun } from './run.ts'
+import { registerSim } from './sim.ts'
 import { createTerminal } from './terminal.ts'
 import { registerTrain } from './train.ts'
 
@@ -33,6 +34,7 @@ export function createProgram(): Command {
     registerData,
     registerAsk,
     registerBootstrap,
+    registerSim,
     registerDoctor,
     registerCompletion,
   ]) {
