@@ -16,6 +16,11 @@ export const maxAttempt = 1_000
 const maxAttemptsAhead = 8
 /** A committee without a quorum is given up after so many times the agreeing time-out. */
 const goneFactor = 2
+/**
+ * The patience with an attempt doubles with so many: small rosters have few committees, and the next may be no better than
+ * the last, whatever time it is given.
+ */
+const attemptsPerDoubling = 4
 /** What was given up is said again so often; each time to the committees of twice as many attempts, up to a limit. */
 const repeatMs = 1_000
 const maxRepeatDoublings = 5
@@ -38,14 +43,14 @@ function isHopeless(state: RoundState, nowMs: number): boolean {
   // Every attempt would have the same members.
   if (committee.length >= roster.length) return false
   // Nobody hears a lonely peer: it would only leave a committee that it may be missed in.
-  if (!roster.some((peer) => peer !== self && !committee.includes(peer) && !isGone(state, peer, 0, nowMs))) return false
+  if (roster.every((peer) => peer === self || isGone(state, peer, 0, nowMs))) return false
   if (present(state, nowMs, goneFactor * timing.agreeMs).length < quorum) return true
   if (isMember(state) && stillIn(state).length < quorum) return true
   // Every member has had its turn to lead. A peer that has not trained yet is no reason to give up on others.
   if (trains && state.delivery === null) return false
   const turns = committee.reduce((sum, _, view) => sum + 2 ** Math.min(view, maxDoublings), 0)
   const patienceMs = timing.collectMs + timing.agreeMs * turns
-  return nowMs >= state.startedMs + patienceMs * 2 ** Math.min(attempt, maxDoublings)
+  return nowMs >= state.startedMs + patienceMs * 2 ** Math.min(Math.floor(attempt / attemptsPerDoubling), maxDoublings)
 }
 
 /** The members that are not known to have given the attempt up. */

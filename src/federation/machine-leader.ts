@@ -1,5 +1,5 @@
 import { leaderOf } from './certificate.ts'
-import { collectUntilMs, isGone, isMember, moveTo, others, recordOf } from './machine-views.ts'
+import { collectUntilMs, isGone, isMember, maxDoublings, moveTo, others, recordOf } from './machine-views.ts'
 import { acceptProposal, reportOf } from './machine-votes.ts'
 import type { Draft, Effect, Lock, Message } from './round-state.ts'
 import type { Join, Notice } from './statements.ts'
@@ -11,8 +11,11 @@ import type { Join, Notice } from './statements.ts'
 
 /** A trainer whose connection has been closed for so long is not waited for: a dead one costs a round this much. */
 const trainerGoneMs = 1_000
-/** With a quorum's reports in hand, the other members that are connected have so long to add theirs. */
-const reportPatienceMs = 200
+/**
+ * With a quorum's reports in hand, the other members that are connected have so long to add theirs: a part of the agreeing
+ * time, doubled with each view. Who is not heard may hold an update, and would vote for no list without it.
+ */
+const reportPatience = { leastMs: 200, ofAgreeing: 1 / 8 }
 
 /** Takes whatever next step the leader can take. */
 export function leadIfReady(state: Draft, effects: Effect[], nowMs: number): void {
@@ -69,7 +72,7 @@ function propose(state: Draft, effects: Effect[], nowMs: number): void {
   const { committee, quorum } = state.config
   if (Object.keys(reports).length < quorum) return
   const awaited = committee.filter((peer) => !(peer in reports) && !isGone(state, peer, 0, nowMs))
-  if (awaited.length > 0 && nowMs < sinceMs + reportPatienceMs) return
+  if (awaited.length > 0 && nowMs < sinceMs + reportPatienceMs(state)) return
 
   const all = Object.values(reports)
   const lock = all.reduce<Lock | null>(
@@ -88,6 +91,11 @@ function propose(state: Draft, effects: Effect[], nowMs: number): void {
   const joins = new Map<string, Join>()
   for (const join of all.flatMap((report) => report.joins)) joins.set(join.peer, join)
   effects.push({ type: 'aggregate', view: state.view, updates, joins: [...joins.values()] })
+}
+
+function reportPatienceMs({ config, view }: Draft): number {
+  const { leastMs, ofAgreeing } = reportPatience
+  return Math.max(leastMs, config.timing.agreeMs * ofAgreeing * 2 ** Math.min(view, maxDoublings))
 }
 
 /** One update per trainer. Of two by one trainer, which only a liar makes, the lower CID: everybody picks the same. */

@@ -30,7 +30,7 @@ import type { Effect, Event, RoundState, Step, Timing } from './round-state.ts'
 import type { Run } from './specification.ts'
 import { openAbandon, openJoin, openNotice, signAbandon, signJoin, signNotice, signVote } from './statements.ts'
 import { steadyClock } from './steady-clock.ts'
-import type { Measured } from './timing.ts'
+import { type Measured, measuredOf } from './timing.ts'
 import { type AgreeRequest, agreeProtocol, fromWire, toWire, type UpdateRequest, updateProtocol } from './wire.ts'
 
 /** How often the machine looks at the time. */
@@ -217,13 +217,10 @@ export class RoundDriver {
   get round(): number {
     return this.#state.config.round
   }
-  /** What the round took, once it is certified; null where this peer saw no update come. */
+  /** What the round took, once it is certified; null where that tells nothing. */
   measured(): Measured | null {
-    // A round that took a second committee is not what others will be like.
-    if (this.#state.config.attempt > 0) return null
-    const nowMs = this.#clock.now()
-    const collectMs = this.#lastHeldMs - this.startedMs
-    return collectMs <= 0 ? null : { collectMs, agreeMs: Math.max(0, nowMs - this.#lastHeldMs) }
+    const { localMs } = this.#init.run.specification
+    return measuredOf(this.#state, this.startedMs, this.#lastHeldMs, this.#clock.now(), localMs)
   }
 
   /** Calls off all that is under way; trainers that wait for an answer get this one. */

@@ -1,7 +1,10 @@
 import { Worker } from 'node:worker_threads'
-import { OwmError } from '../../lib/index.ts'
+import { errorMessage, OwmError } from '../../lib/index.ts'
 import type { FaultKind } from './scenario.ts'
 import type { Outcome } from './simulation.ts'
+
+/** A simulation makes and drops small objects all the time; a peer's own process keeps its young generation small. */
+const resourceLimits = { maxYoungGenerationSizeMb: 64 }
 
 export interface SeedsInit {
   readonly kind: FaultKind
@@ -47,7 +50,7 @@ export async function simulateSeeds(init: SeedsInit): Promise<SeedsResult> {
   const left = [...init.seeds].reverse()
   const outcomes: Outcome[] = []
   const work = async (): Promise<void> => {
-    const worker = new Worker(new URL('./seed-worker.ts', import.meta.url))
+    const worker = new Worker(new URL('./seed-worker.ts', import.meta.url), { resourceLimits })
     try {
       for (let seed = left.pop(); seed !== undefined; seed = left.pop()) {
         const outcome = await answerOf(worker, { kind, seed, peers, rounds }, signal)
@@ -80,23 +83,16 @@ export async function simulateSeeds(init: SeedsInit): Promise<SeedsResult> {
 }
 
 function answerOf(worker: Worker, request: SeedRequest, signal: AbortSignal | undefined): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const listeners = new AbortController()
-    const settle = (finish: () => void) => {
-      listeners.abort()
-      worker.removeAllListeners()
-      finish()
-    }
-    const abort = (): void => settle(() => reject(new OwmError('aborted', 'The simulation was called off.')))
-    if (signal?.aborted) {
-      abort()
-      return
-    }
-    signal?.addEventListener('abort', abort, { signal: listeners.signal })
-    worker.once('message', (outcome: Outcome) => settle(() => resolve(outcome)))
-    worker.once('error', (error) =>
-      settle(() => reject(new OwmError('worker_failed', `Seed ${request.seed}: ${String(error)}`, {}, error))),
-    )
-    worker.postMessage(request)
+  const answered = Promise.withResolvers<Outcome>()
+  const onError = (error: unknown): void =>
+    answered.reject(new OwmError('worker_failed', `Seed ${request.seed}: ${errorMessage(error)}`, {}, error))
+  const onAbort = (): void => answered.reject(new OwmError('aborted', 'The simulation was called off.'))
+  if (signal?.aborted) onAbort()
+  signal?.addEventListener('abort', onAbort, { once: true })
+  worker.once('message', answered.resolve).once('error', onError)
+  worker.postMessage(request)
+  return answered.promise.finally(() => {
+    signal?.removeEventListener('abort', onAbort)
+    worker.off('message', answered.resolve).off('error', onError)
   })
 }

@@ -10,7 +10,7 @@ import { World } from './world.ts'
 
 /** After the weather has cleared, a run that can end has ended after so long: an attempt at the first round may take minutes, and its
  * committee may be one that cannot agree once more. */
-const patienceMs = { once: 1_800_000, perRound: 240_000 }
+const patienceMs = { once: 7_200_000, perRound: 240_000 }
 
 export interface Outcome {
   readonly seed: number
@@ -64,24 +64,26 @@ export function simulate(scenario: Scenario, { rules = productionRules, trace = 
   const honest = [...peers.values()].filter(({ name }) => !world.liars.has(name))
   const endMs = weather.clearMs + patienceMs.once + patienceMs.perRound * scenario.rounds
   const { time } = world
-  const isOver = (): boolean =>
-    honest.every((one) => !weather.isExpected(one.name) || (one.isUp && one.disk.chain.length >= scenario.rounds))
+  const lastOf = (one: SimPeer): string | undefined => one.disk.chain[scenario.rounds - 1]?.value.id
+  const expected = (): SimPeer[] => honest.filter((one) => weather.isExpected(one.name))
+  const haveEnded = (): boolean => expected().every((one) => one.isUp && lastOf(one) !== undefined)
+  const agree = (): boolean => new Set(expected().map(lastOf)).size === 1
   let finished = false
   let checkedMs = 0
   while (invariants.violations.length === 0 && !finished && time.advance(endMs)) {
     if (time.nowMs - checkedMs < 250) continue
     checkedMs = time.nowMs
     // Late lies may come after the last round; bad weather too.
-    finished = invariants.certifiedRounds >= scenario.rounds && isOver()
+    finished = invariants.certifiedRounds >= scenario.rounds && haveEnded() && agree()
   }
-  if (finished) invariants.onEnd(honest.filter((one) => weather.isExpected(one.name)).map((one) => one.disk.chain))
+  if (finished || haveEnded()) invariants.onEnd(expected().map((one) => one.disk.chain))
   else if (invariants.violations.length === 0) world.tell(() => 'STALLED')
   const all = [...peers.values()]
   return {
     seed: scenario.seed,
     violations: invariants.violations,
     stalled: !finished && invariants.violations.length === 0,
-    roundsFinal: Math.min(...honest.filter((one) => weather.isExpected(one.name)).map((one) => one.disk.chain.length)),
+    roundsFinal: Math.min(...expected().map((one) => one.disk.chain.length)),
     passedOver: all.reduce((sum, one) => sum + one.passedOver, 0),
     undone: all.reduce((sum, one) => sum + one.undone, 0),
     highestAttempt: invariants.highestAttempt,
