@@ -2,88 +2,13 @@ import * as assert from 'uvu/assert'
 import type { Value } from '../../src/federation/certificate.ts'
 import { begin, step } from '../../src/federation/machine.ts'
 import type { Effect, Event, Message, RoundConfig, RoundState } from '../../src/federation/round-state.ts'
-import type { Notice, Vote, VotePhase } from '../../src/federation/statements.ts'
-import { timingOf } from '../../src/federation/timing.ts'
+import type { Abandon, Notice, Vote, VotePhase } from '../../src/federation/statements.ts'
+import { measuredOf, timingOf } from '../../src/federation/timing.ts'
 import { suite } from '../suite.ts'
-import { type Scenario, simulate } from './simulator.ts'
 
 const test = suite('round machine')
 
-const calm: Scenario = {
-  seed: 1,
-  peers: 3,
-  rounds: 4,
-  faults: 'crash',
-  minimumTrainers: 1,
-  committeeSize: 4,
-  lossPermille: 0,
-  duplicatePermille: 0,
-  maxDelayMs: 20,
-  crashes: 0,
-  tornPermille: 0,
-  deaths: 0,
-  slowPeer: false,
-  liar: false,
-}
-const storms: Readonly<Record<string, Partial<Scenario>>> = {
-  calm: {},
-  'loss, duplicates and reordering': { lossPermille: 150, duplicatePermille: 100, maxDelayMs: 200 },
-  'crashes that lose what is not durable': { crashes: 8, tornPermille: 2, lossPermille: 20 },
-  'death between two effects': { tornPermille: 15, lossPermille: 50, maxDelayMs: 100 },
-  'four peers, crashes and loss': { peers: 4, crashes: 8, lossPermille: 50, duplicatePermille: 50, minimumTrainers: 2 },
-  'a death for good': { deaths: 1, crashes: 3 },
-  'a leader that is slow, not dead': { peers: 4, slowPeer: true, crashes: 2 },
-  'five peers, a committee of four': { peers: 5, crashes: 10, lossPermille: 100, minimumTrainers: 2 },
-  'a leader that proposes two values': {
-    peers: 4,
-    faults: 'byzantine',
-    liar: true,
-    minimumTrainers: 2,
-    lossPermille: 20,
-  },
-  'a liar among crashes': {
-    peers: 4,
-    faults: 'byzantine',
-    liar: true,
-    crashes: 5,
-    minimumTrainers: 2,
-    lossPermille: 20,
-    duplicatePermille: 100,
-  },
-}
-/** Seeds per storm; the whole takes a few seconds. */
-const seeds = 150
-
-for (const [name, storm] of Object.entries(storms)) {
-  test(`simulated: ${name}`, () => {
-    for (let seed = 1; seed <= seeds; seed++) {
-      const outcome = simulate({ ...calm, ...storm, seed })
-      assert.equal(outcome.violations, [], `${outcome.violations.join('; ')}\n${outcome.trace.slice(-40).join('\n')}`)
-      assert.ok(outcome.finished, `seed ${seed} stalls in round ${outcome.certified + 1}`)
-    }
-  })
-}
-
-test('a seed replays exactly', () => {
-  const scenario = { ...calm, ...storms['four peers, crashes and loss'], seed: 77 }
-  assert.equal(simulate(scenario), simulate(scenario))
-})
-
-test('the simulator sees planted bugs', () => {
-  const bugs: readonly Partial<Scenario>[] = [
-    { peers: 4, crashes: 8, lossPermille: 100, bug: 'no-quorum' },
-    { peers: 4, crashes: 8, lossPermille: 150, slowPeer: true, bug: 'acknowledges-closed' },
-    { tornPermille: 20, lossPermille: 200, maxDelayMs: 400, bug: 'forgets-votes' },
-  ]
-  for (const bug of bugs) {
-    let seen = false
-    for (let seed = 1; seed <= 1_500 && !seen; seed++) seen = simulate({ ...calm, ...bug, seed }).violations.length > 0
-    assert.ok(seen, bug.bug)
-  }
-})
-
-// --- single rules, on a member `b` of the committee a, b, c, d with quorum 3
-
+/** On a member `b` of the committee a, b, c, d with quorum 3. */
 const config: RoundConfig = {
   run: 'run',
   self: 'b',
@@ -290,6 +215,135 @@ test('a member that has lost a quorum stays where it is', () => {
   assert.is(play([{ type: 'tick' }, { type: 'tick' }], lost.state, 50_000).state.view, 0)
 })
 
+// --- the next attempt: six peers, a, b, c and d in the committee, four of the roster give an attempt up
+
+const wide: RoundConfig = { ...config, roster: ['a', 'b', 'c', 'd', 'e', 'f'], rosterQuorum: 4 }
+const abandon = (peer: string, attempt = 0): Abandon => ({
+  peer,
+  run: 'run',
+  round: 1,
+  attempt,
+  previous: 'run',
+  document: noBytes,
+})
+const all = new Set(wide.roster)
+
+test('a committee without a quorum is given up once that has lasted, and not by who is alone', () => {
+  const lost: Event[] = ['a', 'c'].map((peer) => ({ type: 'disconnected', peer }))
+  const waiting = play(lost, begin(wide, all, 0).state, 10)
+  assert.not.ok(play([{ type: 'tick' }], waiting.state, 1_000).types.includes('abandon'))
+  const given = play([{ type: 'tick' }], waiting.state, 2_100)
+  assert.ok(given.types.includes('abandon'))
+  const back = play([{ type: 'connected', peer: 'a' }], waiting.state, 1_000)
+  assert.not.ok(play([{ type: 'tick' }], back.state, 2_100).types.includes('abandon'))
+  const alone = play(
+    ['d', 'e', 'f'].map((peer) => ({ type: 'disconnected', peer })),
+    waiting.state,
+    20,
+  )
+  assert.not.ok(play([{ type: 'tick' }], alone.state, 2_100).types.includes('abandon'))
+  // Every attempt would have the same committee.
+  const whole = begin({ ...wide, roster: wide.committee }, all, 0).state
+  assert.not.ok(play([...lost, { type: 'tick' }], whole, 99_000).types.includes('abandon'))
+})
+
+test('a committee that brings nothing about is given up when each member has had its turn', () => {
+  const start = begin({ ...wide, self: 'e' }, all, 0).state
+  // 1 s to collect, then 1, 2, 4 and 8 s.
+  assert.not.ok(play([{ type: 'tick' }], start, 15_900).types.includes('abandon'))
+  assert.ok(play([{ type: 'tick' }], start, 16_000).types.includes('abandon'))
+  const training = begin({ ...wide, self: 'e', trains: true }, all, 0).state
+  assert.not.ok(play([{ type: 'tick' }], training, 16_000).types.includes('abandon'))
+})
+
+test('who has given an attempt up takes, reports, proposes and votes no more, also after a restart', () => {
+  const x = value(notice('c'))
+  const asked: Event[] = [
+    { type: 'offered', notice: notice('c') },
+    from('a', { kind: 'close', view: 0 }),
+    from('a', propose(x)),
+    { type: 'verified', view: 0, value: x.id, code: null },
+  ]
+  assert.ok(play(asked, begin(wide, all, 0).state).types.includes('store'))
+  const given = begin(wide, all, 0, { record: null, held: [], own: null, joins: [], proof: [], givenUp: true }).state
+  const { types, effects } = play(asked, given)
+  assert.equal(votesIn(effects), [])
+  assert.equal(types, ['answer'])
+  const lost = play(
+    [
+      { type: 'disconnected', peer: 'a' },
+      { type: 'disconnected', peer: 'c' },
+    ],
+    begin(wide, all, 0).state,
+  )
+  const up = play([{ type: 'tick' }], lost.state, 2_100)
+  assert.equal(votesIn(play(asked, up.state, 2_200).effects), [])
+  // A certificate counts as before.
+  const known = play([from('a', propose(x))], begin(wide, all, 0).state)
+  const votes = play([vote('a', 'commit', x), vote('c', 'commit', x), vote('d', 'commit', x)], known.state)
+  assert.ok(votes.types.includes('certify'))
+})
+
+test('the next attempt begins with a quorum of the roster, each peer counted once, and only those on it', () => {
+  const start = begin(wide, all, 0).state
+  const three = play(
+    ['a', 'c', 'c', 'x', 'e'].map((peer) => ({ type: 'abandoned', abandons: [abandon(peer)] })),
+    start,
+  )
+  assert.not.ok(three.types.includes('enter'))
+  const mixed = play([{ type: 'abandoned', abandons: [abandon('f', 1)] }], three.state)
+  assert.not.ok(mixed.types.includes('enter'))
+  const four = play([{ type: 'abandoned', abandons: [abandon('f')] }], mixed.state)
+  const entered = four.effects.find((effect) => effect.type === 'enter')
+  assert.equal(entered, { type: 'enter', attempt: 1, proof: ['a', 'c', 'e', 'f'].map((peer) => abandon(peer)) })
+  assert.equal(play([{ type: 'tick' }, vote('a', 'commit', value(notice('c')))], four.state, 99_999).effects, [])
+  const jump = play([{ type: 'abandoned', abandons: ['a', 'c', 'e', 'f'].map((peer) => abandon(peer, 5)) }], start)
+  assert.ok(jump.effects.some((effect) => effect.type === 'enter' && effect.attempt === 6))
+})
+
+test('who is in an earlier attempt is shown why it is over; to who is in a later one it is said', () => {
+  const proof = ['a', 'c', 'd', 'e'].map((peer) => abandon(peer))
+  const later = begin({ ...wide, attempt: 1 }, all, 0, {
+    record: null,
+    held: [],
+    own: null,
+    joins: [],
+    proof,
+    givenUp: false,
+  })
+  assert.equal(later.effects, [{ type: 'show', to: ['a', 'c', 'd'], abandons: proof }])
+  const shown = { type: 'show', to: ['f'], abandons: proof }
+  assert.equal(play([{ type: 'abandoned', abandons: [abandon('f')] }], later.state).effects, [shown])
+  assert.equal(play([{ type: 'astray', from: 'f', attempt: 0 }], later.state).effects, [shown])
+  const ahead = play([{ type: 'astray', from: 'f', attempt: 2 }], later.state)
+  assert.equal(ahead.effects, [{ type: 'send', to: ['f'], message: { kind: 'moved', view: 0 } }])
+})
+
+test('what is held goes along into the next attempt, and is insisted on there', () => {
+  const held = [notice('c'), notice('d')]
+  const next = begin({ ...wide, attempt: 1 }, all, 0, {
+    record: null,
+    held,
+    own: null,
+    joins: [],
+    proof: [],
+    givenUp: false,
+  })
+  const without = { ...value(notice('c')), attempt: 1 }
+  const refused = play([from('a', propose(without))], next.state)
+  assert.ok(refused.effects.some((effect) => effect.type === 'refused' && effect.code === 'omits_update'))
+  const own = begin({ ...wide, attempt: 1 }, all, 0, {
+    record: null,
+    held,
+    own: notice('b'),
+    joins: [],
+    proof: [],
+    givenUp: false,
+  })
+  assert.ok(own.effects.some((effect) => effect.type === 'push' && effect.notice.update === 'u-b'))
+  assert.not.ok(own.effects.some((effect) => effect.type === 'train'))
+})
+
 test('time-outs follow what was measured', () => {
   const first = timingOf([], 1_000)
   assert.ok(first.collectMs > 10_000)
@@ -302,6 +356,12 @@ test('time-outs follow what was measured', () => {
     ...Array.from({ length: 3 }, () => ({ collectMs: 2_000, agreeMs: 9 })),
   ]
   assert.is(timingOf(odd, 1_000).collectMs, 3_000)
+  const cutOff = [9, 20_000, 9].map((agreeMs) => ({ collectMs: 2_000, agreeMs }))
+  assert.is(timingOf(cutOff, 1_000).agreeMs, 1_500)
+  const { state } = begin(config, everybody, 0)
+  assert.equal(measuredOf({ ...state, viewSinceMs: 9_000 }, 0, 2_000, 9_500, 1_000), { collectMs: 2_000, agreeMs: 500 })
+  assert.equal(measuredOf(state, 0, 0, 5_000, 1_000), { collectMs: 5_000, agreeMs: 0 })
+  assert.is(measuredOf({ ...state, config: { ...config, attempt: 1 } }, 0, 0, 5_000, 1_000), null)
 })
 
 test.run()

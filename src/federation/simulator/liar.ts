@@ -16,6 +16,7 @@ export const lies = [
   'poisoned update',
   'oversized update',
   'two updates',
+  'update of another base',
   'replays',
   'gives up at once',
 ] as const
@@ -54,6 +55,10 @@ export class Liar {
 
   /** The notice that goes to this member in the place of the own one. */
   noticeFor(peer: SimPeer, member: string, notice: Notice): Notice {
+    const old = peer.disk.chain.at(-2)
+    if (this.#lies.has('update of another base') && old !== undefined) {
+      return peer.makeNotice(notice.update, notice.attempt, old.value.checkpoint, notice.round)
+    }
     if (!this.#lies.has('two updates') || this.#world.indexOf(member) % 2 === 0) return notice
     let second = this.#second.get(notice.update)
     if (second === undefined) {
@@ -65,7 +70,7 @@ export class Liar {
   }
 
   /** What leaves instead of this message, or nothing. */
-  onSend(peer: SimPeer, to: string, message: Message): Message | null {
+  onSend(peer: SimPeer, message: Message): Message | null {
     if (!this.#mayLie(peer)) return message
     const { state } = peer
     if (state === null) return message
@@ -76,7 +81,7 @@ export class Liar {
     if (message.kind !== 'proposal') return message
     if (this.#lies.has('wrong result')) return { ...message, value: this.#wrong(peer, message.value) }
     if (!this.#lies.has('two proposals') || message.justify !== null) return message
-    if (message.value.updates.length < 2 || state.config.committee.indexOf(to) % 2 === 0) return message
+    if (message.value.updates.length < 2 || this.#world.random.permille(500)) return message
     return { ...message, value: this.#otherValue(peer, message.value, message.view) }
   }
 

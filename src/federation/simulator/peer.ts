@@ -664,7 +664,7 @@ export class SimPeer {
   send(to: string, message: Message): void {
     const { state } = this
     if (state === null || to === this.name) return
-    const said = this.#init.liar === null ? message : this.#init.liar.onSend(this, to, message)
+    const said = this.#init.liar === null ? message : this.#init.liar.onSend(this, message)
     if (said !== null) this.sendPacket(to, { round: state.config.round, attempt: state.config.attempt, message: said })
   }
 

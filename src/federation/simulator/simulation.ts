@@ -10,7 +10,7 @@ import { World } from './world.ts'
 
 /** After the weather has cleared, a run that can end has ended after so long: an attempt at the first round may take minutes, and its
  * committee may be one that cannot agree once more. */
-const patienceMs = { once: 7_200_000, perRound: 240_000 }
+const patience = { onceMs: 7_200_000, perRoundMs: 240_000 }
 
 export interface Outcome {
   readonly seed: number
@@ -33,6 +33,8 @@ export interface SimulateInit {
   readonly rules?: Rules
   /** Tell the story. */
   readonly trace?: boolean
+  /** How long after the last fault a run may take to end, beside its rounds. */
+  readonly patienceMs?: number
 }
 
 /**
@@ -40,7 +42,10 @@ export interface SimulateInit {
  * that production runs, with the network, the disks, the clocks and some of the peers against them. What must always
  * hold is watched at each event. Equal scenarios give equal outcomes.
  */
-export function simulate(scenario: Scenario, { rules = productionRules, trace = false }: SimulateInit = {}): Outcome {
+export function simulate(
+  scenario: Scenario,
+  { rules = productionRules, trace = false, patienceMs = patience.onceMs }: SimulateInit = {},
+): Outcome {
   const story = new Story(trace)
   const world = new World(scenario, rules, story)
   const network = new SimNetwork(world)
@@ -62,7 +67,7 @@ export function simulate(scenario: Scenario, { rules = productionRules, trace = 
   weather.begin()
 
   const honest = [...peers.values()].filter(({ name }) => !world.liars.has(name))
-  const endMs = weather.clearMs + patienceMs.once + patienceMs.perRound * scenario.rounds
+  const endMs = weather.clearMs + patienceMs + patience.perRoundMs * scenario.rounds
   const { time } = world
   const lastOf = (one: SimPeer): string | undefined => one.disk.chain[scenario.rounds - 1]?.value.id
   const expected = (): SimPeer[] => honest.filter((one) => weather.isExpected(one.name))
