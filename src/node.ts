@@ -36,7 +36,7 @@ import {
 } from './manifests/index.ts'
 import { createMeshStore, createNetwork, type Mesh, publicMesh } from './network/index.ts'
 import { createPrometheus, type Logger } from './observability/index.ts'
-import { createTrainer, type TextSource } from './training/index.ts'
+import { createTrainer, type OfferedData } from './training/index.ts'
 
 export const version = '0.1.0'
 
@@ -84,7 +84,7 @@ export async function createPeer(config: Config, { role, logger }: PeerInit): Pr
     const { identity, created } = await loadOrCreateIdentity(join(dataDir.path, 'identity.key'))
     const mesh = await chosenMesh(config, dataDir.path)
     const hardware = await detectHardware(AbortSignal.timeout(hardwareTimeoutMs))
-    const text: TextSource | null =
+    const data: OfferedData | null =
       role === 'bootstrap' || !config.training.enabled || config.training.data.length === 0
         ? null
         : {
@@ -92,6 +92,8 @@ export async function createPeer(config: Config, { role, logger }: PeerInit): Pr
             extensions: config.training.extensions,
             maxBytes: config.training.maxDataBytes,
             heldOutShare: 0,
+            shards: config.training.shards,
+            ...(config.training.target === '' ? {} : { target: config.training.target }),
           }
     const gatewayOn = role === 'peer' && config.gateway.enabled
     const facts: PeerFacts = {
@@ -102,7 +104,7 @@ export async function createPeer(config: Config, { role, logger }: PeerInit): Pr
       startedMs,
       gateway: gatewayOn,
       hardware,
-      trains: text !== null,
+      trains: data !== null,
     }
 
     const network = await createNetwork(
@@ -148,15 +150,15 @@ export async function createPeer(config: Config, { role, logger }: PeerInit): Pr
       },
       {
         dataDir: dataDir.path,
-        data: text,
+        data,
         join: config.training.join,
         owners: trustedOwners(config, mesh),
         evaluate: true,
       },
     )
-    const answerer = createCheckpointAnswerer<CheckpointView>({
+    const answerer = createCheckpointAnswerer<LanguageCheckpoint>({
       source: {
-        checkpoints: () => federation.checkpoints(),
+        checkpoints: () => federation.checkpoints().filter(isAnswerable),
         graph: (checkpoint, signal) =>
           content.get(checkpoint.graph, { maxBytes: maxGraphBytes, ...(signal && { signal }) }),
         weights: (checkpoint, signal) => federation.weights(checkpoint, signal),
@@ -221,7 +223,7 @@ export async function createPeer(config: Config, { role, logger }: PeerInit): Pr
           federation,
           content,
           answerer,
-          text,
+          data,
           health,
           tier,
           httpAddress: http.address,
@@ -249,7 +251,7 @@ export async function createPeer(config: Config, { role, logger }: PeerInit): Pr
         vramBytes: vramOf(hardware),
         ...bandwidth.estimate(),
         capabilities: [
-          ...(text === null ? [] : [{ name: 'fl_round', version: '1.0', priceMsat: 0 }]),
+          ...(data === null ? [] : [{ name: 'fl_round', version: '1.0', priceMsat: 0 }]),
           ...(role === 'peer' && checkpoints.length > 0 ? [{ name: 'inference', version: '1.0', priceMsat: 0 }] : []),
           ...(role === 'bootstrap' || config.network.relayServer
             ? [{ name: 'relay', version: '1.0', priceMsat: 0 }]
@@ -298,6 +300,13 @@ export async function createPeer(config: Config, { role, logger }: PeerInit): Pr
       },
     }
   }
+}
+
+/** A checkpoint that can go on with a text. */
+type LanguageCheckpoint = CheckpointView & { readonly model: NonNullable<CheckpointView['model']> }
+
+function isAnswerable(checkpoint: CheckpointView): checkpoint is LanguageCheckpoint {
+  return checkpoint.model?.vocabulary === 256
 }
 
 /** The mesh that the settings name, else the data directory's default, else the public one. */

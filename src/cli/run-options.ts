@@ -101,15 +101,27 @@ const createOptions: readonly CreateOption[] = [
     parse: numberIn({ above: 0 }),
   },
   {
+    flags: '--local-epochs <count>',
+    field: 'localEpochs',
+    about: "passes over a peer's data in a round, if the time is enough",
+    parse: numberIn({ above: 0 }),
+  },
+  {
+    flags: '--batch <examples>',
+    field: 'batch',
+    about: 'examples that a local step sees (default: 16, of images 10)',
+    parse: integerBetween(1, 65_536),
+  },
+  {
     flags: '--model <field=value...>',
     field: 'model',
-    about: 'differences from the default model: layers=2 width=128',
+    about: 'kind=mlp, cnn, lstm, gpt or bytes (the default), and its sizes: kind=mlp hidden=[200,200]',
     parse: setting,
   },
   {
     flags: '--optimizer <field=value...>',
     field: 'optimizer',
-    about: 'differences from the default optimizer: learningRate=0.001 batch=32',
+    about: 'differences from the usual optimizer: learningRate=0.001, kind=sgd',
     parse: setting,
   },
   {
@@ -131,7 +143,7 @@ export function withCreateOptions(command: Command): Command {
 
 /** What `owm train start` takes of them. */
 export function withStartOptions(command: Command): Command {
-  const some = ['name', 'rounds', 'localMs', 'heldOutFile', 'faults']
+  const some = ['name', 'rounds', 'localMs', 'localEpochs', 'batch', 'model', 'heldOutFile', 'faults']
   return withOptions(
     command,
     createOptions.filter(({ field }) => some.includes(field)),

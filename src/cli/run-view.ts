@@ -14,7 +14,7 @@ export interface ShowOptions {
 export function listRuns(runs: readonly RunView[], self: string): string {
   if (runs.length === 0) return 'no runs yet; create one with: owm run create'
   return table([
-    ['name', 'state', 'round', 'trainers', 'bits/byte', 'owner', 'run'],
+    ['name', 'state', 'round', 'trainers', 'loss', 'owner', 'run'],
     ...runs.map((run) => [
       run.name,
       stateOf(run),
@@ -48,7 +48,7 @@ export function showRun(run: RunView, self: string, style: Style, options: ShowO
 }
 
 function headline(run: RunView): string {
-  const curve = [run.initialBitsPerByte, ...run.rounds.map((round) => round.heldOutBitsPerByte)]
+  const curve = [run.initialLoss, ...run.rounds.map((round) => round.heldOutLoss)]
   const measured = curve.filter((bits) => bits !== null)
   const at = `round ${Math.min(run.round, run.totalRounds)} of ${run.totalRounds}`
   return `${run.name}  ${stateOf(run)}, ${at}  ${sparkline(measured)}  (run ${short(run.id)}, ${run.roster.length} ${run.roster.length === 1 ? 'peer' : 'peers'})`
@@ -65,7 +65,12 @@ function facts(run: RunView, self: string): [string, string][] {
   const { specification: plan } = run
   const name = (peer: string): string => (peer === self ? `${short(peer)} (this peer)` : short(peer))
   const committee = run.committee.map((peer) => (peer === run.leader ? `${name(peer)} leads` : name(peer)))
-  const local = `${Number(plan['localMs']) / 1000} s or ${plan['localSteps']} steps a round`
+  const limits = [
+    plan['localEpochs'] !== undefined && `${plan['localEpochs']} epochs`,
+    plan['localSteps'] !== undefined && `${plan['localSteps']} steps`,
+    `${Number(plan['localMs']) / 1000} s`,
+  ]
+  const local = `${limits.filter((limit) => limit !== false).join(' or ')} a round`
   const rules = [
     ...planWords(plan as Partial<RunSpecification>),
     `at most ${plan['clipNorm']} long`,
@@ -103,8 +108,22 @@ function traffic(run: RunView): [string, string][] {
 
 function roundTable(run: RunView, rounds: readonly RoundView[]): string {
   const seen = new Map(run.observed.map((each) => [each.round, each]))
+  const accuracy = rounds.some((round) => round.heldOutAccuracy !== null) ? ['right'] : []
   return table([
-    ['round', 'leader', 'signed', 'updates', 'samples', 'bytes', 'up', 'down', 'seconds', 'bits/byte', 'checkpoint'],
+    [
+      'round',
+      'leader',
+      'signed',
+      'updates',
+      'samples',
+      'bytes',
+      'up',
+      'down',
+      'seconds',
+      run.unit,
+      ...accuracy,
+      'checkpoint',
+    ],
     ...rounds.map((round) => [
       round.attempt === 0 ? String(round.round) : `${round.round}.${round.attempt}`,
       short(round.leader),
@@ -115,7 +134,8 @@ function roundTable(run: RunView, rounds: readonly RoundView[]): string {
       bytes(seen.get(round.round)?.sentBytes),
       bytes(seen.get(round.round)?.receivedBytes),
       round.seconds.toFixed(1),
-      round.heldOutBitsPerByte?.toFixed(3) ?? '',
+      round.heldOutLoss?.toFixed(3) ?? '',
+      ...accuracy.map(() => (round.heldOutAccuracy === null ? '' : `${(100 * round.heldOutAccuracy).toFixed(2)} %`)),
       short(round.checkpoint),
     ]),
   ])
@@ -150,6 +170,6 @@ function certified(run: RunView): number {
 }
 
 function newest(run: RunView): number | null {
-  const measured = run.rounds.findLast((round) => round.heldOutBitsPerByte !== null)
-  return measured?.heldOutBitsPerByte ?? run.initialBitsPerByte
+  const measured = run.rounds.findLast((round) => round.heldOutLoss !== null)
+  return measured?.heldOutLoss ?? run.initialLoss
 }

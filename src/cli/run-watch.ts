@@ -76,7 +76,7 @@ function wordsOf(event: FederationEvent): string | null {
       return `round ${round} certified: ${trainers.length} updates, ${signatures} signatures, ${seconds.toFixed(1)} s`
     }
     case 'evaluated':
-      return `round ${event.round} measures ${event.heldOutBitsPerByte.toFixed(3)} bits per byte`
+      return `round ${event.round} measures ${event.heldOutLoss.toFixed(3)}`
     case 'run-controlled':
       return `the owner: ${event.action}${event.last === null ? '' : ` after round ${event.last}`}`
     case 'run-finished':

@@ -166,6 +166,13 @@ export const peerId: TextKind = {
   isValid: (value) => /^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/.test(value),
 }
 
+export const columnName: TextKind = {
+  expects: 'the name of a column',
+  listExpects: 'a list of names of columns',
+  path: false,
+  isValid: (value) => value.length <= 256,
+}
+
 export const runName: TextKind = {
   expects: 'the id or the name of a run',
   listExpects: 'a list of ids or names of runs',

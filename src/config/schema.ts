@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import {
   address,
+  columnName,
   extension,
   folder,
   hostAndPort,
@@ -136,11 +137,11 @@ export const configSchema = z.strictObject({
       }),
       data: list(folder, {
         default: [],
-        doc: 'Folders of text to learn from. Without any, the peer serves and votes, and does not train.',
+        doc: 'Files and folders to learn from: text, images, tables (see docs/data.md). Without any, the peer serves and votes, and does not train.',
       }),
       extensions: list(extension, {
         default: ['.md', '.txt', '.js', '.mjs', '.cjs', '.ts', '.mts', '.cts', '.py', '.rs', '.go', '.c', '.h'],
-        doc: 'The files below those folders that are read.',
+        doc: 'The files of text below those folders that are read.',
       }),
       maxDataBytes: integer({
         unit: 'bytes',
@@ -148,6 +149,14 @@ export const configSchema = z.strictObject({
         max: 4096 * mebibyte,
         default: 64 * mebibyte,
         doc: 'How much text is read at most; it is held in memory.',
+      }),
+      shards: yesOrNo({
+        default: false,
+        doc: 'Whether each file or folder is the data of another client: a round is then trained on one of them, drawn anew.',
+      }),
+      target: text(columnName, {
+        default: '',
+        doc: 'Of a table: the column to be told from the others. Empty: one called target, label, class or y, else the last.',
       }),
       threads: integer({
         unit: 'threads',

@@ -3,7 +3,7 @@ import type { ContentStore } from '../content/index.ts'
 import type { ExportFile, FederationEvent } from '../federation/index.ts'
 import type { CheckpointAnswerer } from '../inference/index.ts'
 import { OwmError } from '../lib/index.ts'
-import type { TextSource } from '../training/index.ts'
+import type { OfferedData } from '../training/index.ts'
 import { type Verb, verb } from './index.ts'
 import { createNewRun, newRunSchema } from './new-run.ts'
 import { type PeerFacts, peerRows, peerStatus, type Watched } from './status.ts'
@@ -54,8 +54,8 @@ export function operatorVerbs(
   parts: Watched & {
     readonly content: ContentStore
     readonly answerer: CheckpointAnswerer
-    /** The text that this peer trains on. */
-    readonly text: TextSource | null
+    /** What this peer trains on. */
+    readonly data: OfferedData | null
     /** Asks the peer to stop; it does so once this answer is sent. */
     requestStop(): void
     keepBaselines(baselines: RunBaselines): void
@@ -67,7 +67,7 @@ export function operatorVerbs(
     peers: verb(nothing, async () => peerRows(parts)),
     runs: verb(nothing, async () => parts.federation.runs()),
     events: verb(nothing, (_, signal) => events(parts, signal)),
-    createRun: verb(newRunSchema, (request, signal) => createNewRun(request, parts, parts.text, parts.now(), signal)),
+    createRun: verb(newRunSchema, (request, signal) => createNewRun(request, parts, parts.data, parts.now(), signal)),
     controlRun: verb(controlSchema, async ({ run, action }) => {
       await parts.federation.controlRun(run, action)
       return parts.federation.runs().find(({ id }) => id === run)

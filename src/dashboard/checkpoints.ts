@@ -26,7 +26,7 @@ ${state.run !== null && html`<p class="note"><a href="/runs/${encodeURIComponent
 function renderRow(round: RoundView): Markup {
   return html`<tr id="checkpoint-${round.checkpoint}"><th scope="row" class="number">${round.round}</th>
 <td>${renderCid(round.checkpoint)}</td>
-<td class="number strong">${bits(round.heldOutBitsPerByte)}</td>
+<td class="number strong">${bits(round.heldOutLoss)}</td>
 <td class="number">${count(round.signatures)}</td>
 <td class="number">${count(round.trainers.length)}</td>
 <td class="number">${bits(round.seconds, 1)}</td>

@@ -1,6 +1,6 @@
 import { html, type Markup } from './markup.ts'
 import type { PageState } from './state.ts'
-import { bits, cleanName } from './words.ts'
+import { bits, cleanName, unitWords } from './words.ts'
 
 interface Size {
   readonly name: string
@@ -16,12 +16,12 @@ const margin = { top: 14, right: 58, bottom: 34, left: 30 }
 /** The axis shows a few more rounds than there are, so that the line has somewhere to go. */
 const minRoundsShown = 8
 
-/** Bits per byte on the run's held-out text after each round. Round 0 is the initial, untrained model. */
+/** The loss on what the run holds out, after each round. Round 0 is the initial, untrained model. */
 export function renderCurve(state: PageState): Markup {
   const points = pointsOf(state)
   const last = points.at(-1)
   return html`<section id="curve" class="panel" aria-labelledby="curve-title">
-<h2 id="curve-title">Held-out text <small>bits per byte, lower is better</small></h2>
+<h2 id="curve-title">Held-out ${isText(state) ? 'text' : 'examples'} <small>${unitWords(state.run?.unit)}, lower is better</small></h2>
 ${
   last === undefined
     ? html`<p class="empty">No checkpoint has been measured yet. The curve begins with the initial weights.</p>`
@@ -30,24 +30,28 @@ ${
 </section>`
 }
 
+function isText({ run }: PageState): boolean {
+  return run === undefined || run === null || run.unit === 'bits/byte'
+}
+
 interface Point {
   readonly round: number
-  readonly bitsPerByte: number
+  readonly loss: number
 }
 
 function pointsOf(state: PageState): Point[] {
-  const initial = state.run?.initialBitsPerByte ?? null
+  const initial = state.run?.initialLoss ?? null
   return [
-    { round: 0, bitsPerByte: initial },
-    ...[...state.rounds].reverse().map(({ round, heldOutBitsPerByte }) => ({ round, bitsPerByte: heldOutBitsPerByte })),
-  ].filter((point): point is Point => point.bitsPerByte !== null && Number.isFinite(point.bitsPerByte))
+    { round: 0, loss: initial },
+    ...[...state.rounds].reverse().map(({ round, heldOutLoss }) => ({ round, loss: heldOutLoss })),
+  ].filter((point): point is Point => point.loss !== null && Number.isFinite(point.loss))
 }
 
 function draw({ name, width, height }: Size, state: PageState, points: readonly Point[]): Markup {
   const lastRound = points.at(-1)?.round ?? 0
   const total = state.run?.totalRounds ?? minRoundsShown
   const rounds = Math.max(1, Math.min(total, Math.max(minRoundsShown, Math.ceil(lastRound * 1.25))), lastRound)
-  const values = [...points, ...state.baselines].map((each) => each.bitsPerByte)
+  const values = [...points.map(({ loss }) => loss), ...state.baselines.map(({ bitsPerByte }) => bitsPerByte)]
   const [floor, ceiling] = bounds(Math.min(...values), Math.max(...values))
   const x = (round: number): number => at(margin.left + (round / rounds) * (width - margin.left - margin.right))
   const y = (value: number): number =>
@@ -66,18 +70,18 @@ function draw({ name, width, height }: Size, state: PageState, points: readonly 
     (line) =>
       html`<line class="reference" x1="${margin.left}" x2="${right}" y1="${y(line.bitsPerByte)}" y2="${y(line.bitsPerByte)}"/><text class="reference-name" x="${right + 6}" y="${at(line.y + 4)}">${cleanName(line.name, 9)}</text>`,
   )
-  const path = points.map((point, i) => `${i === 0 ? 'M' : 'L'}${x(point.round)} ${y(point.bitsPerByte)}`).join('')
+  const path = points.map((point, i) => `${i === 0 ? 'M' : 'L'}${x(point.round)} ${y(point.loss)}`).join('')
   const dots = points.map((point, i) => {
-    const title = `${point.round === 0 ? 'Initial weights' : `Round ${point.round}`}: ${bits(point.bitsPerByte)} bits per byte`
-    return html`<circle class="point${i === points.length - 1 ? ' newest' : ''}" cx="${x(point.round)}" cy="${y(point.bitsPerByte)}" r="${i === points.length - 1 ? 4.5 : 3}"><title>${title}</title></circle>`
+    const title = `${point.round === 0 ? 'Initial weights' : `Round ${point.round}`}: ${bits(point.loss)} ${unitWords(state.run?.unit)}`
+    return html`<circle class="point${i === points.length - 1 ? ' newest' : ''}" cx="${x(point.round)}" cy="${y(point.loss)}" r="${i === points.length - 1 ? 4.5 : 3}"><title>${title}</title></circle>`
   })
   const last = points.at(-1)
   const first = points[0]
-  const summary = `Bits per byte on held-out text: ${bits(first?.bitsPerByte ?? null)} at round ${first?.round ?? 0}, ${bits(last?.bitsPerByte ?? null)} at round ${lastRound}.`
+  const summary = `${unitWords(state.run?.unit)} on what is held out: ${bits(first?.loss ?? null)} at round ${first?.round ?? 0}, ${bits(last?.loss ?? null)} at round ${lastRound}.`
   return html`<svg class="curve ${name}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${summary}">
 ${grid}${ticks}<text class="tick" x="${right + 14}" y="${height - 14}">rounds</text>
 ${references}<path class="trace" d="${path}"/>${dots}
-${last !== undefined && html`<text class="value" x="${x(last.round) + 9}" y="${y(last.bitsPerByte) - 8}">${bits(last.bitsPerByte)}</text>`}
+${last !== undefined && html`<text class="value" x="${x(last.round) + 9}" y="${y(last.loss) - 8}">${bits(last.loss)}</text>`}
 </svg>`
 }
 

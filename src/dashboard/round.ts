@@ -64,7 +64,7 @@ function renderTrainer(state: PageState, id: string, certified: boolean): Markup
   const live = state.nodes.find((node) => node.id === id)?.live ?? true
   return html`<tr id="trainer-${id}"><th scope="row">${peerName(state, id)}</th>
 <td class="number">${progress?.step == null ? '–' : count(progress.step)}</td>
-<td class="number">${bits(progress?.lossBitsPerByte ?? null, 2)}</td>
+<td class="number">${bits(progress?.loss ?? null, 2)}</td>
 <td class="end">${certified ? html`<span class="mark in">in</span>` : standing(progress, live)}</td></tr>`
 }
 

@@ -6,7 +6,7 @@ import { renderFrame, renderMoment } from './page.ts'
 import { renderRound } from './round.ts'
 import { renderCourse, renderLineage, renderRefusals, renderRounds } from './run-rounds.ts'
 import type { PageState } from './state.ts'
-import { bits, cleanName, count, duration, plural, shortPeer } from './words.ts'
+import { bits, cleanName, count, duration, plural, shortPeer, unitWords } from './words.ts'
 
 /** Where a run has its page. */
 export function runPath(id: string): string {
@@ -59,7 +59,7 @@ export function renderNoRun(state: PageState, assets: Assets): Markup {
 }
 
 function renderSummary(state: PageState, run: RunView): Markup {
-  const measured = state.rounds.find((round) => round.heldOutBitsPerByte !== null)?.heldOutBitsPerByte ?? null
+  const measured = state.rounds.find((round) => round.heldOutLoss !== null)?.heldOutLoss ?? null
   const seconds = state.rounds.map((round) => round.seconds).sort((a, b) => a - b)
   const median = seconds[Math.floor(seconds.length / 2)]
   const others = state.runs.filter((other) => other.id !== run.id).slice(0, 8)
@@ -70,7 +70,7 @@ function renderSummary(state: PageState, run: RunView): Markup {
 <h1>${headline(run)}</h1>
 ${standing(run)}
 <dl class="figures">
-<div class="lead"><dt>bits per byte</dt><dd>${bits(measured ?? run.initialBitsPerByte)}</dd></div>
+<div class="lead"><dt>${unitWords(run.unit)}</dt><dd>${bits(measured ?? run.initialLoss)}</dd></div>
 <div><dt>certified rounds</dt><dd>${count(state.rounds.length)}<span class="of"> / ${count(run.totalRounds)}</span></dd></div>
 <div><dt>trainers</dt><dd>${count(run.roster.length)}</dd></div>
 <div><dt>a round takes</dt><dd>${median === undefined ? '–' : duration(median)}</dd></div>

@@ -55,7 +55,7 @@ function renderRow(state: PageState, round: RoundView, seen: RoundObservation | 
 <td class="number">${seen === undefined ? '–' : formatBytes(seen.sentBytes)}</td>
 <td class="number">${seen === undefined ? '–' : formatBytes(seen.receivedBytes)}</td>
 <td class="number">${bits(round.seconds, 1)}</td>
-<td class="number strong">${bits(round.heldOutBitsPerByte)}</td></tr>`
+<td class="number strong">${bits(round.heldOutLoss)}</td></tr>`
 }
 
 /** Updates that this peer refused as a member of the committee, and why. */

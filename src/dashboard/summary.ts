@@ -1,19 +1,19 @@
 import { renderCid } from './checkpoints.ts'
 import { html, type Markup } from './markup.ts'
 import type { PageState } from './state.ts'
-import { bits, cleanName, count, plural } from './words.ts'
+import { bits, cleanName, count, plural, unitWords } from './words.ts'
 
 /** The state of things in one sentence and four figures. */
 export function renderSummary(state: PageState): Markup {
   const { run } = state
   const newest = state.rounds[0]
-  const measured = state.rounds.find((round) => round.heldOutBitsPerByte !== null)?.heldOutBitsPerByte ?? null
+  const measured = state.rounds.find((round) => round.heldOutLoss !== null)?.heldOutLoss ?? null
   return html`<section id="summary" class="summary" aria-label="Summary">
 ${state.runs.length > 1 && renderRuns(state)}
 <h1>${headline(state)}</h1>
 <dl class="figures">
-<div class="lead"><dt>bits per byte</dt><dd>${bits(measured ?? run?.initialBitsPerByte ?? null)}</dd></div>
-<div><dt>at the start</dt><dd>${bits(run?.initialBitsPerByte ?? null)}</dd></div>
+<div class="lead"><dt>${unitWords(run?.unit)}</dt><dd>${bits(measured ?? run?.initialLoss ?? null)}</dd></div>
+<div><dt>at the start</dt><dd>${bits(run?.initialLoss ?? null)}</dd></div>
 <div><dt>certified rounds</dt><dd>${count(state.rounds.length)}<span class="of"> / ${run === null ? '–' : count(run.totalRounds)}</span></dd></div>
 <div><dt>parameters</dt><dd>${run === null ? '–' : count(run.parameters)}</dd></div>
 <div class="newest"><dt>newest checkpoint</dt><dd>${newest === undefined ? '–' : renderCid(newest.checkpoint)}</dd></div>

@@ -1,6 +1,6 @@
 import type { FederationEvent } from '../federation/index.ts'
 import type { DashboardComponents } from './index.ts'
-import { bits, shortPeer } from './words.ts'
+import { accuracyWords, bits, shortPeer } from './words.ts'
 
 /** What events tell and no view remembers: live progress, which updates are in, and the last happenings. */
 export interface Watch {
@@ -14,7 +14,7 @@ export interface Watch {
 
 export interface TrainerProgress {
   readonly step: number | null
-  readonly lossBitsPerByte: number | null
+  readonly loss: number | null
   readonly stepsPerSecond: number | null
   readonly update: 'under way' | 'in' | 'refused'
 }
@@ -74,8 +74,8 @@ export function createWatch({ federation, manifests, clock }: DashboardComponent
         happen(event.atMs, `Round ${event.round} started, ${shortPeer(event.leader)} leads`)
         break
       case 'train-progress': {
-        const { trainer, step, lossBitsPerByte, stepsPerSecond } = event
-        note(event, trainer, { step, lossBitsPerByte, stepsPerSecond })
+        const { trainer, step, loss, stepsPerSecond } = event
+        note(event, trainer, { step, loss, stepsPerSecond })
         break
       }
       case 'update-accepted':
@@ -95,7 +95,10 @@ export function createWatch({ federation, manifests, clock }: DashboardComponent
         break
       }
       case 'evaluated':
-        happen(event.atMs, `Round ${event.round} measures ${bits(event.heldOutBitsPerByte)} bits per byte`)
+        happen(
+          event.atMs,
+          `Round ${event.round} measures ${bits(event.heldOutLoss)}${accuracyWords(event.heldOutAccuracy)}`,
+        )
         break
       case 'run-controlled':
         happen(event.atMs, `The owner: ${event.action}`, true)
@@ -124,7 +127,7 @@ export function createWatch({ federation, manifests, clock }: DashboardComponent
   }
 }
 
-const blank: TrainerProgress = { step: null, lossBitsPerByte: null, stepsPerSecond: null, update: 'under way' }
+const blank: TrainerProgress = { step: null, loss: null, stepsPerSecond: null, update: 'under way' }
 
 function forgetOldest(map: Map<string, unknown>, limit: number): void {
   for (const oldest of map.keys()) {

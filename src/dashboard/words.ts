@@ -25,6 +25,16 @@ export function bits(value: number | null, digits = 3): string {
   return value === null || !Number.isFinite(value) ? '–' : value.toFixed(digits)
 }
 
+/** What a run's losses are told in; of text, before anything is known of a run. */
+export function unitWords(unit: string | undefined): string {
+  return unit === undefined || unit === 'bits/byte' ? 'bits per byte' : unit
+}
+
+/** `, 97.1 % right`, where answers are right or wrong. */
+export function accuracyWords(accuracy: number | null): string {
+  return accuracy === null ? '' : `, ${(100 * accuracy).toFixed(1)} % right`
+}
+
 /** `4.2 s`, `3 min 20 s`. */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds) || seconds < 0) return '–'

@@ -19,7 +19,10 @@ import type { Run } from './specification.ts'
 import type { Evaluation } from './statements.ts'
 
 /** What this peer keeps in memory of a certified round; the certificate itself is in the journal. */
-type Link = Omit<RoundView, 'heldOutBitsPerByte'>
+type Link = Omit<RoundView, keyof Measured>
+
+/** What was measured of a checkpoint, as a view has it. */
+type Measured = Pick<RoundView, 'heldOutLoss' | 'heldOutAccuracy'>
 
 /** Evaluations that came before their certificate. */
 const maxEarlyEvaluations = 16
@@ -82,7 +85,7 @@ export class Chain {
     const early = this.#evaluations.get(certificate.value.checkpoint)
     if (early !== undefined) this.#journal.addEvaluation(early)
     const link = this.#links.at(-1) as Link
-    return { certificate, view: { ...link, heldOutBitsPerByte: this.bitsPerByte(link.checkpoint) } }
+    return { certificate, view: { ...link, ...this.measured(link.checkpoint) } }
   }
 
   /**
@@ -110,7 +113,7 @@ export class Chain {
     }
     this.#head = head
     this.#append(bytes, certifiedMs, here.seconds)
-    return { undone, view: { ...(this.#links.at(-1) as Link), heldOutBitsPerByte: null } }
+    return { undone, view: { ...(this.#links.at(-1) as Link), heldOutLoss: null, heldOutAccuracy: null } }
   }
 
   /** Id of the round's certified value; of the run, before the first. */
@@ -143,16 +146,16 @@ export class Chain {
   evaluations(after: number): Evaluation[] {
     return [...this.#evaluations.values()].filter((evaluation) => evaluation.round >= after)
   }
-  bitsPerByte(checkpoint: string): number | null {
+  measured(checkpoint: string): Measured {
     const evaluation = this.#evaluations.get(checkpoint)
-    return evaluation === undefined ? null : evaluation.microBits / 1_000_000
+    return evaluation === undefined ? { heldOutLoss: null, heldOutAccuracy: null } : measuredIn(evaluation)
   }
   /** Round 0 is the initial weights. */
   checkpointOf(round: number): string | undefined {
     return round === 0 ? this.#run.specification.initial.toString() : this.#links[round - 1]?.checkpoint
   }
   rounds(): RoundView[] {
-    return this.#links.map((link) => ({ ...link, heldOutBitsPerByte: this.bitsPerByte(link.checkpoint) }))
+    return this.#links.map((link) => ({ ...link, ...this.measured(link.checkpoint) }))
   }
   last(): Link | undefined {
     return this.#links.at(-1)
@@ -185,4 +188,11 @@ export class Chain {
     }
     return certificate
   }
+}
+
+export function measuredIn({ microLoss, microAccuracy }: Evaluation): {
+  heldOutLoss: number
+  heldOutAccuracy: number | null
+} {
+  return { heldOutLoss: microLoss / 1e6, heldOutAccuracy: microAccuracy === null ? null : microAccuracy / 1e6 }
 }

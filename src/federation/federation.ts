@@ -15,7 +15,7 @@ import {
 } from '../lib/index.ts'
 import type { GossipTopic, Network } from '../network/index.ts'
 import type { Counter, Logger, Metrics } from '../observability/index.ts'
-import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
+import type { OfferedData, Trainer, TrainerInit } from '../training/index.ts'
 import { type AuditReport, auditRun, type RoundAudit } from './audit.ts'
 import { roundClaimedBy } from './audit-findings.ts'
 import { checkControl, isOver, openControl } from './control.ts'
@@ -73,7 +73,7 @@ export interface FederationInit {
   /** For the journal of runs, certificates and votes. */
   readonly dataDir: string
   /** What this peer trains on; null when it trains on nothing and only follows runs. */
-  readonly data: Omit<TextSource, 'heldOutShare'> | null
+  readonly data: Omit<OfferedData, 'heldOutShare'> | null
   /** The runs that it trains in: all, none, or those with one of these names or ids. */
   readonly join: 'all' | 'none' | readonly string[]
   /** Whose runs it trains in and answers from, beside its own and those whose id `join` names: anybody can make a run of a known name. */

@@ -12,7 +12,7 @@
  */
 import type { CID } from 'multiformats/cid'
 import type { Startable } from '../lib/index.ts'
-import type { ModelDescription, OptimizerSpec, OuterPlan } from '../training/index.ts'
+import type { ExampleShape, LossUnit, OptimizerPlan, OuterPlan } from '../training/index.ts'
 import type { AggregationPlan } from './aggregation/index.ts'
 import type { AuditReport, RoundAudit } from './audit.ts'
 import type { CodecPlan } from './codecs/codec.ts'
@@ -46,21 +46,23 @@ export {
 } from './simulator/index.ts'
 
 /** What the owner signs. A run's id is the CID of its signed specification. */
-export interface RunSpecification {
+export interface RunSpecification extends ExampleShape {
   /** The model's name in the mesh, `owm-code`. */
   readonly name: string
-  readonly model: ModelDescription
   /** The ONNX forward graph. */
   readonly graph: CID
   /** The initial weights, float32 little-endian. */
   readonly initial: CID
-  /** Public text on which every checkpoint is measured. */
+  /** What every checkpoint is measured on: public text where tokens are bytes, else examples as `encodeExamples` makes them. */
   readonly heldOut: CID
-  /** Out of 256: trainers leave out files whose content hash falls below it. */
+  /** Out of 256: trainers leave out files, or examples, whose content hash falls below it. */
   readonly heldOutShare: number
-  readonly optimizer: OptimizerSpec
-  /** Local work a round: at most so many steps, and at most so long. */
-  readonly localSteps: number
+  readonly optimizer: OptimizerPlan
+  /** Examples that a local step sees. */
+  readonly batch: number
+  /** Local work a round: so many passes over a trainer's data, or steps, and in any case at most so long. */
+  readonly localEpochs?: number | undefined
+  readonly localSteps?: number | undefined
   readonly localMs: number
   readonly rounds: number
   /** The peers of the first round (peer ids); later rounds name their own in the certificate before. */
@@ -100,7 +102,10 @@ export interface RoundView {
   readonly certificate: string
   readonly certifiedMs: number
   readonly seconds: number
-  readonly heldOutBitsPerByte: number | null
+  /** On what the run holds out, in its `unit`; null before anybody has measured. */
+  readonly heldOutLoss: number | null
+  /** The share of right answers; null where there is none to tell. */
+  readonly heldOutAccuracy: number | null
 }
 
 /** What this peer saw of a round since it started; the certificate says nothing of it. */
@@ -128,7 +133,9 @@ export interface RunView {
   readonly roster: readonly string[]
   readonly rounds: readonly RoundView[]
   /** Measured on the initial weights. */
-  readonly initialBitsPerByte: number | null
+  readonly initialLoss: number | null
+  /** Of all losses of the run. */
+  readonly unit: LossUnit
   readonly parameters: number
   readonly observed: readonly RoundObservation[]
   /** The specification but for the roster, as JSON. */
@@ -152,7 +159,7 @@ export type FederationEvent = { readonly run: string; readonly atMs: number } & 
       readonly round: number
       readonly trainer: string
       readonly step: number
-      readonly lossBitsPerByte: number
+      readonly loss: number
       readonly stepsPerSecond: number
     }
   /** The committee before could not end the round: another one takes over, with the same updates. */
@@ -174,7 +181,8 @@ export type FederationEvent = { readonly run: string; readonly atMs: number } & 
       readonly type: 'evaluated'
       readonly round: number
       readonly checkpoint: string
-      readonly heldOutBitsPerByte: number
+      readonly heldOutLoss: number
+      readonly heldOutAccuracy: number | null
     }
   /** The owner has paused, resumed, finished or cancelled the run; this peer has heard of it now. */
   | { readonly type: 'run-controlled'; readonly action: ControlAction; readonly last: number | null }
@@ -190,7 +198,7 @@ export type WithoutEnvelope = FederationEvent extends infer E
   : never
 
 /** A verified, certified checkpoint with its weights at hand. */
-export interface CheckpointView {
+export interface CheckpointView extends ExampleShape {
   readonly run: string
   readonly name: string
   readonly round: number
@@ -198,7 +206,8 @@ export interface CheckpointView {
   readonly checkpoint: string
   readonly weights: CID
   readonly graph: CID
-  readonly model: ModelDescription
+  /** Of a language model; null of others. */
+  readonly model: { readonly context: number; readonly vocabulary: number } | null
   readonly signatures: number
   readonly certifiedMs: number
 }

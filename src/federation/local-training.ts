@@ -2,12 +2,12 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import type { ContentStore } from '../content/index.ts'
 import { blake3Of, type Clock, errorMessage, OwmError } from '../lib/index.ts'
 import type { Logger } from '../observability/index.ts'
-import type { TextSource, Trainer, TrainerInit, TrainProgress } from '../training/index.ts'
+import type { Measured, OfferedData, Trainer, TrainerInit, TrainProgress } from '../training/index.ts'
 import type { Run } from './specification.ts'
-import { maxSamples } from './statements.ts'
+import { maxSamples, maxSteps } from './statements.ts'
 import type { UpdateShape } from './update-block.ts'
 
-/** A graph and a held-out text are read into memory whole. */
+/** A graph and what is measured on are read into memory whole. */
 const maxGraphBytes = 256 * 1024 * 1024
 const maxHeldOutBytes = 64 * 1024 * 1024
 
@@ -31,7 +31,7 @@ export interface LocalTrainingComponents {
 export class LocalTraining {
   readonly #components: LocalTrainingComponents
   readonly #run: Run
-  readonly #data: Omit<TextSource, 'heldOutShare'>
+  readonly #data: Omit<OfferedData, 'heldOutShare'>
   readonly #hints: readonly string[]
   readonly #self: string
   #trainer: Promise<Trainer> | undefined
@@ -41,7 +41,7 @@ export class LocalTraining {
   #residual: Float32Array | null = null
   #stopped = false
 
-  constructor(components: LocalTrainingComponents, run: Run, self: string, data: Omit<TextSource, 'heldOutShare'>) {
+  constructor(components: LocalTrainingComponents, run: Run, self: string, data: Omit<OfferedData, 'heldOutShare'>) {
     this.#components = components
     this.#run = run
     this.#self = self
@@ -57,7 +57,7 @@ export class LocalTraining {
     signal: AbortSignal,
     onProgress: (progress: TrainProgress) => void,
   ): Promise<LocalUpdate> {
-    const { localSteps, localMs, rounds } = this.#run.specification
+    const { localEpochs, localSteps = maxSteps, localMs, rounds } = this.#run.specification
     const trainer = await this.#ready(signal)
     if (trainer.layout.length !== base.length) {
       throw new OwmError('bad_model', `The graph has ${trainer.layout.length} weights, the checkpoint ${base.length}.`)
@@ -70,7 +70,9 @@ export class LocalTraining {
     const result = await trainer.train({
       parameters: base.slice(),
       maxSteps: localSteps,
+      ...(localEpochs === undefined ? {} : { maxEpochs: localEpochs }),
       maxMs,
+      draw: this.#number(`${round}`),
       runProgress: { from: (round - 1) / rounds, to: round / rounds },
       onProgress,
       signal,
@@ -87,11 +89,15 @@ export class LocalTraining {
     }
   }
 
-  /** Bits per byte of the run's held-out text. Training that is asked for meanwhile comes after. */
-  evaluate(weights: () => Promise<Float32Array>, signal: AbortSignal): Promise<number> {
+  /** On what the run holds out. Training that is asked for meanwhile comes after. */
+  evaluate(weights: () => Promise<Float32Array>, signal: AbortSignal): Promise<Measured> {
     const work = (async () => {
-      const [trainer, text, checkpoint] = await Promise.all([this.#ready(signal), this.#text(signal), weights()])
-      return (await trainer.evaluate(checkpoint, text, signal)).bitsPerByte
+      const [trainer, heldOut, checkpoint] = await Promise.all([
+        this.#ready(signal),
+        this.#heldOutBytes(signal),
+        weights(),
+      ])
+      return trainer.evaluate(checkpoint, heldOut, signal)
     })()
     this.#evaluation = work.catch(() => undefined)
     return work
@@ -114,33 +120,42 @@ export class LocalTraining {
   }
 
   async #make(signal: AbortSignal): Promise<Trainer> {
-    const { specification, id } = this.#run
+    const { specification } = this.#run
+    const { fields, classes, optimizer, batch, heldOutShare } = specification
     const from = this.#hints.map((peer) => peerIdFromString(peer))
-    // With it, the text that checkpoints are measured on: whoever has both may be gone when the first one is.
+    // With it, what checkpoints are measured on: whoever has both may be gone when the first one is.
     const [graph] = await Promise.all([
       this.#components.content.get(specification.graph, { maxBytes: maxGraphBytes, from, signal }),
-      this.#text(signal).catch(() => undefined),
+      this.#heldOutBytes(signal).catch(() => undefined),
     ])
     const trainer = await this.#components.trainerFactory({
       graph,
-      model: specification.model,
-      optimizer: specification.optimizer,
-      data: { ...this.#data, heldOutShare: specification.heldOutShare },
+      fields,
+      classes,
+      optimizer,
+      batch,
+      data: { ...this.#data, heldOutShare },
       // Every peer sees its data in another order, and the same one after a restart.
-      seed: new DataView(blake3Of(Buffer.from(`${id}/${this.#self}`)).buffer).getUint32(0),
+      seed: this.#number(''),
     })
     if (!this.#stopped) return trainer
     await trainer.stop()
     throw new OwmError('stopped', 'The run is stopping.')
   }
 
-  #text(signal: AbortSignal): Promise<Uint8Array> {
+  /** That this peer draws in this run, for some purpose: 32 bits, the same after a restart. */
+  #number(purpose: string): number {
+    const text = [this.#run.id, this.#self, purpose].filter((part) => part !== '').join('/')
+    return new DataView(blake3Of(Buffer.from(text)).buffer).getUint32(0)
+  }
+
+  #heldOutBytes(signal: AbortSignal): Promise<Uint8Array> {
     const from = this.#hints.map((peer) => peerIdFromString(peer))
     this.#heldOut ??= this.#components.content
       .get(this.#run.specification.heldOut, { maxBytes: maxHeldOutBytes, from, signal })
       .catch((error: unknown) => {
         this.#heldOut = undefined
-        this.#components.logger.warn({ run: this.#run.id, error: errorMessage(error) }, 'no held-out text')
+        this.#components.logger.warn({ run: this.#run.id, error: errorMessage(error) }, 'nothing to measure on')
         throw error
       })
     return this.#heldOut

@@ -2,6 +2,7 @@ import type { Clock } from '../lib/index.ts'
 import type { Logger } from '../observability/index.ts'
 import type { LocalTraining } from './local-training.ts'
 import { retrying } from './retrying.ts'
+import { type Evaluation, maxMicroLoss } from './statements.ts'
 
 /** If a measurement has not come by then, the next in order makes it. */
 const turnMs = 5_000
@@ -11,7 +12,7 @@ export interface Measuring {
   readonly turn: number
   readonly weights: () => Promise<Float32Array>
   readonly isDone: () => boolean
-  readonly onMeasured: (microBits: number) => void
+  readonly onMeasured: (measured: Pick<Evaluation, 'microLoss' | 'microAccuracy'>) => void
 }
 
 /** Who measures a checkpoint, and when: its leader first, then the rest of the committee in its order. */
@@ -31,8 +32,9 @@ export function measureInTurn(
   const measure = (): void =>
     void retrying(clock, logger, signal, 'measure a checkpoint', async () => {
       if (isDone()) return
-      const bitsPerByte = await training.evaluate(weights, signal)
-      onMeasured(Math.max(0, Math.round(bitsPerByte * 1_000_000)))
+      const { loss, accuracy } = await training.evaluate(weights, signal)
+      const microLoss = Math.min(maxMicroLoss, Math.max(0, Math.round(loss * 1e6)))
+      onMeasured({ microLoss, microAccuracy: accuracy === null ? null : Math.round(accuracy * 1e6) })
     })
   if (turn > 0) return clock.after(turn * turnMs, measure)
   measure()

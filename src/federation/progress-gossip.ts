@@ -4,7 +4,7 @@ import type { GossipTopic, Network } from '../network/index.ts'
 import type { Logger } from '../observability/index.ts'
 import type { WithoutEnvelope } from './index.ts'
 import { judgeBy } from './judging.ts'
-import { openProgress, type Progress, signProgress } from './statements.ts'
+import { maxMilliLoss, openProgress, type Progress, signProgress } from './statements.ts'
 import { progressTopic } from './wire.ts'
 
 /** A trainer tells of its progress no more often, and a large roster together no more than 20 times a second. */
@@ -34,10 +34,10 @@ export class ProgressGossip {
   tell(run: string, event: WithoutEnvelope, trainers: number): void {
     if (event.type === 'train-progress') {
       const { round, step } = event
-      const milliBits = Math.min(64_000, Math.round(event.lossBitsPerByte * 1000))
+      const milliLoss = Math.min(maxMilliLoss, Math.max(0, Math.round(event.loss * 1000)))
       const milliStepsPerSecond = Math.round(event.stepsPerSecond * 1000)
       const atMs = this.#told.get(run)?.atMs ?? 0
-      const last = { run, round, step, milliBits, milliStepsPerSecond }
+      const last = { run, round, step, milliLoss, milliStepsPerSecond }
       const due = this.#clock.now() - atMs >= Math.max(leastMs, perTrainerMs * trainers)
       this.#told.set(run, { atMs: due ? this.#clock.now() : atMs, last })
       if (due) this.#publish({ ...last, update: null })

@@ -4,12 +4,12 @@ import { CID } from 'multiformats/cid'
 import { equalBytes, errorCode, errorMessage, OwmError, withTimeout } from '../lib/index.ts'
 import type { PeerEvent } from '../network/index.ts'
 import type { Logger } from '../observability/index.ts'
-import type { TextSource, Trainer, TrainerInit } from '../training/index.ts'
+import { languageShape, type OfferedData, type Trainer, type TrainerInit } from '../training/index.ts'
 import type { AuditSource } from './audit.ts'
 import { CatchingUp } from './catching-up.ts'
 import { checkQuorum, claimOf, electionOf, openCertificate, type Value } from './certificate.ts'
 import { CertificateSender } from './certificate-sender.ts'
-import { Chain } from './chain.ts'
+import { Chain, measuredIn } from './chain.ts'
 import {
   type Control,
   type ControlAction,
@@ -43,7 +43,7 @@ export type DriverComponents = Omit<RoundComponents, 'results' | 'training'> & {
 export interface DriverInit {
   readonly run: Run
   /** Null when this peer has none, or does not take part in this run. */
-  readonly data: Omit<TextSource, 'heldOutShare'> | null
+  readonly data: Omit<OfferedData, 'heldOutShare'> | null
   readonly evaluate: boolean
   readonly emit: (event: WithoutEnvelope) => void
   readonly publishBeacon: () => void
@@ -250,8 +250,8 @@ export class RunDriver {
     const known = [...this.run.specification.roster, ...this.#chain.head.roster.map((place) => place.peer)]
     if (evaluation.run !== this.run.id || !known.includes(evaluation.peer)) return
     if (!this.#chain.addEvaluation(evaluation)) return
-    const { round, checkpoint, microBits } = evaluation
-    this.#init.emit({ type: 'evaluated', round, checkpoint, heldOutBitsPerByte: microBits / 1_000_000 })
+    const { round, checkpoint } = evaluation
+    this.#init.emit({ type: 'evaluated', round, checkpoint, ...measuredIn(evaluation) })
     // Nothing is left to do for the trainer's thread.
     if (this.finished && round === this.#chain.head.round) this.#stopTraining()
   }
@@ -293,7 +293,7 @@ export class RunDriver {
       this.#init.reopen()
     } else {
       this.#init.emit({ type: 'run-finished', checkpoint: this.#chain.head.checkpoint })
-      if (this.#chain.bitsPerByte(this.#chain.head.checkpoint) !== null) this.#stopTraining()
+      if (this.#chain.measured(this.#chain.head.checkpoint).heldOutLoss !== null) this.#stopTraining()
     }
   }
 
@@ -302,12 +302,12 @@ export class RunDriver {
   }
 
   /** What another trainer tells of its round, for those who watch. */
-  onProgress({ peer, round, step, milliBits, milliStepsPerSecond, update }: Progress): void {
+  onProgress({ peer, round, step, milliLoss, milliStepsPerSecond, update }: Progress): void {
     const { head } = this.#chain
     if (peer === this.#self || round !== head.round + 1 || !head.roster.some((place) => place.peer === peer)) return
     if (update !== null) this.#init.emit({ type: 'update-accepted', round, trainer: peer, update })
     else {
-      const figures = { lossBitsPerByte: milliBits / 1000, stepsPerSecond: milliStepsPerSecond / 1000 }
+      const figures = { loss: milliLoss / 1000, stepsPerSecond: milliStepsPerSecond / 1000 }
       this.#init.emit({ type: 'train-progress', round, trainer: peer, step, ...figures })
     }
   }
@@ -503,10 +503,11 @@ export class RunDriver {
       if (this.#chain.value !== value) return
       const { manifest } = await this.#results.load(value, this.#hints(), withTimeout(fetchTimeoutMs, signal))
       if (this.#chain.value !== value) return
-      const { name, graph, model } = this.run.specification
+      const { name, graph, fields, classes } = this.run.specification
+      const of = { run: this.run.id, name, graph, fields, classes, model: languageShape(fields) }
       const { round, checkpoint, signatures, certifiedMs } = link
       const weights = CID.parse(manifest.weights)
-      this.#ready = { run: this.run.id, name, round, checkpoint, weights, graph, model, signatures, certifiedMs }
+      this.#ready = { ...of, round, checkpoint, weights, signatures, certifiedMs }
       await this.#oldRounds.prune(round)
     })
   }
@@ -536,9 +537,10 @@ export class RunDriver {
       turn: turnOf(this.#self, committee, last?.leader),
       weights: () => this.#results.weights(value, this.#hints(), withTimeout(fetchTimeoutMs, this.#shutdown.signal)),
       // Somebody else has measured it, or nobody asks any longer.
-      isDone: () => chain.bitsPerByte(checkpoint) !== null || chain.head.round > round + 1,
-      onMeasured: (microBits) => {
-        const evaluation = signEvaluation(this.#components.identity, { run: this.run.id, round, checkpoint, microBits })
+      isDone: () => chain.measured(checkpoint).heldOutLoss !== null || chain.head.round > round + 1,
+      onMeasured: (measured) => {
+        const statement = { run: this.run.id, round, checkpoint, ...measured }
+        const evaluation = signEvaluation(this.#components.identity, statement)
         this.#init.publishEvaluation(evaluation)
         this.onEvaluation(evaluation.document)
       },

@@ -1,6 +1,7 @@
 import { peerIdFromString } from '@libp2p/peer-id'
 import { CID } from 'multiformats/cid'
 import type { Network } from '../network/index.ts'
+import { lossUnit } from '../training/index.ts'
 import { leaderOf } from './certificate.ts'
 import type { Chain } from './chain.ts'
 import { type Control, isOver, lastRoundOf } from './control.ts'
@@ -42,7 +43,8 @@ export function viewOf(viewed: Viewed): RunView {
     committee,
     roster: head.roster.map((place) => place.peer),
     rounds: chain.rounds(),
-    initialBitsPerByte: chain.bitsPerByte(specification.initial.toString()),
+    initialLoss: chain.measured(specification.initial.toString()).heldOutLoss,
+    unit: lossUnit(specification.fields).unit,
     parameters,
     observed: notes.view(),
     specification: factsOf(run),

@@ -2,7 +2,7 @@ import type { CID } from 'multiformats/cid'
 import { z } from 'zod'
 import { type Identity, verifySigned } from '../identity/index.ts'
 import { cidOf, decode, encode, OwmError, RejectedError } from '../lib/index.ts'
-import { type ModelDescription, type OptimizerSpec, outerPlanSchema } from '../training/index.ts'
+import { classesSchema, fieldsSchema, optimizerPlanSchema, outerPlanSchema } from '../training/index.ts'
 import { aggregationPlanSchema } from './aggregation/index.ts'
 import { codecPlanSchema } from './codecs/codec.ts'
 import { cidField, peerField } from './fields.ts'
@@ -17,44 +17,20 @@ export const maxRunBytes = 96 * 1024
 const count = (max: number) => z.int().min(1).max(max)
 const positive = (max: number) => z.number().gt(0).max(max)
 
-const modelSchema = z
-  .object({
-    architecture: z.literal('gpt'),
-    layers: count(256),
-    heads: count(256),
-    width: count(65_536),
-    context: count(1_048_576),
-    vocabulary: count(1_048_576),
-  })
-  // What else a model or an optimizer has to say of itself is for the training room to judge.
-  .catchall(z.union([z.number(), z.string().max(64), z.boolean()]))
-  .refine((model) => Object.keys(model).length <= 32, 'has too many fields')
-
-const optimizerSchema = z
-  .object({
-    kind: z.literal('adamw'),
-    learningRate: positive(10),
-    beta1: z.number().min(0).lt(1),
-    beta2: z.number().min(0).lt(1),
-    epsilon: positive(1),
-    weightDecay: z.number().min(0).max(10),
-    warmupSteps: z.int().min(0).max(1_000_000),
-    batch: count(65_536),
-  })
-  .catchall(z.union([z.number(), z.string().max(64), z.boolean()]))
-  .refine((optimizer) => Object.keys(optimizer).length <= 32, 'has too many fields')
-
 const specificationSchema = z
   .strictObject({
     v: z.literal(1),
     name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be lower case letters, digits, dots, dashes'),
-    model: modelSchema,
+    fields: fieldsSchema,
+    classes: classesSchema.optional(),
     graph: cidField,
     initial: cidField,
     heldOut: cidField,
     heldOutShare: z.int().min(0).max(255),
-    optimizer: optimizerSchema,
-    localSteps: count(1_000_000),
+    optimizer: optimizerPlanSchema,
+    batch: count(65_536),
+    localEpochs: positive(1_000).optional(),
+    localSteps: count(1_000_000).optional(),
     localMs: z.int().min(10).max(86_400_000),
     rounds: count(1_000_000),
     roster: z.array(peerField).min(1).max(maxRosterPeers),
@@ -103,13 +79,9 @@ export function signRun(identity: Identity, specification: RunSpecification): Ru
 /** @throws RejectedError `oversized`, `malformed`, `invalid_signature`, `schema_mismatch`, the codes of `checkRunPlans` */
 export function openRun(document: Uint8Array): Run {
   const { payload, author } = verifySigned('run', document, maxRunBytes)
-  const { v: _, model, optimizer, ...rest } = decode(payload, specificationSchema, maxRunBytes)
-  const specification: RunSpecification = {
-    ...rest,
-    // Checked above as far as this room goes; fields that it does not know are the training room's.
-    model: model as unknown as ModelDescription,
-    optimizer: optimizer as unknown as OptimizerSpec,
-  }
+  const { v: _, ...read } = decode(payload, specificationSchema, maxRunBytes)
+  // What is not there is not written down either.
+  const specification = read as RunSpecification
   try {
     checkRunPlans(specification, specification)
   } catch (error) {

@@ -62,8 +62,10 @@ export interface Evaluation {
   readonly run: string
   readonly round: number
   readonly checkpoint: string
-  /** Millionths of a bit per byte. */
-  readonly microBits: number
+  /** Millionths of the run's unit of loss. */
+  readonly microLoss: number
+  /** Millionths of right answers; null where there is none to tell. */
+  readonly microAccuracy: number | null
   readonly document: Uint8Array
 }
 
@@ -73,8 +75,8 @@ export interface Progress {
   readonly round: number
   readonly peer: string
   readonly step: number
-  /** Thousandths of a bit per byte. */
-  readonly milliBits: number
+  /** Thousandths of the run's unit of loss. */
+  readonly milliLoss: number
   readonly milliStepsPerSecond: number
   /** The update, once enough of the committee has stored it. */
   readonly update: string | null
@@ -84,6 +86,9 @@ export interface Progress {
 /** An update's weight: sums stay exact with 1,024 of them. */
 export const maxSamples = 65_535
 
+/** Of one round. */
+export const maxSteps = 1_000_000
+
 const noticeSchema = z.strictObject({
   v: z.literal(1),
   run: cidField,
@@ -92,7 +97,7 @@ const noticeSchema = z.strictObject({
   base: cidField,
   update: cidField,
   samples: z.int().min(1).max(maxSamples),
-  steps: z.int().min(1).max(1_000_000),
+  steps: z.int().min(1).max(maxSteps),
   bytes: z.int().min(1).max(maxUpdateBytes),
 })
 const voteSchema = z.strictObject({
@@ -112,13 +117,18 @@ const abandonSchema = z.strictObject({
   attempt: attemptField,
   previous: cidField,
 })
+/** A loss of a million is one that nobody will look at more closely. */
+export const maxMicroLoss = 1e12
+export const maxMilliLoss = 1e9
+
 const evaluationSchema = z.strictObject({
   v: z.literal(1),
   run: cidField,
   /** 0 is the initial weights. */
   round: z.int().min(0).max(1_000_000),
   checkpoint: cidField,
-  microBits: z.int().min(0).max(64_000_000),
+  microLoss: z.int().min(0).max(maxMicroLoss),
+  microAccuracy: z.int().min(0).max(1_000_000).nullable(),
 })
 
 const progressSchema = z.strictObject({
@@ -126,7 +136,7 @@ const progressSchema = z.strictObject({
   run: cidField,
   round: roundField,
   step: z.int().min(0).max(100_000_000),
-  milliBits: z.int().min(0).max(64_000),
+  milliLoss: z.int().min(0).max(maxMilliLoss),
   milliStepsPerSecond: z.int().min(0).max(1_000_000_000),
   update: cidField.nullable(),
 })
@@ -153,18 +163,18 @@ export function signAbandon(identity: Identity, abandon: Unsigned<Abandon, 'peer
   )
 }
 export function signEvaluation(identity: Identity, evaluation: Unsigned<Evaluation, 'peer'>): Evaluation {
-  const { run, round, checkpoint, microBits } = evaluation
-  const body = { v: 1, run: link(run), round, checkpoint: link(checkpoint), microBits }
+  const { run, round, checkpoint, microLoss, microAccuracy } = evaluation
+  const body = { v: 1, run: link(run), round, checkpoint: link(checkpoint), microLoss, microAccuracy }
   return openEvaluation(identity.sign('evaluation', encode(body)))
 }
 export function signProgress(identity: Identity, progress: Unsigned<Progress, 'peer'>): Progress {
-  const { run, round, step, milliBits, milliStepsPerSecond, update } = progress
+  const { run, round, step, milliLoss, milliStepsPerSecond, update } = progress
   const body = {
     v: 1,
     run: link(run),
     round,
     step,
-    milliBits,
+    milliLoss,
     milliStepsPerSecond,
     update: update === null ? null : link(update),
   }

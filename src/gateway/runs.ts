@@ -44,7 +44,8 @@ function runBody(run: RunView): Record<string, unknown> {
     phase: run.phase,
     trainers: run.roster.length,
     parameters: run.parameters,
-    initial_bits_per_byte: run.initialBitsPerByte,
+    loss_unit: run.unit,
+    initial_loss: run.initialLoss,
     control: run.control && { action: run.control.action, last: run.control.last },
   }
 }
@@ -64,7 +65,8 @@ function roundBody(round: RoundView, seen: RoundObservation | undefined): Record
     certificate: round.certificate,
     certified_at: new Date(round.certifiedMs).toISOString(),
     seconds: round.seconds,
-    held_out_bits_per_byte: round.heldOutBitsPerByte,
+    held_out_loss: round.heldOutLoss,
+    held_out_accuracy: round.heldOutAccuracy,
     /** Null for rounds before this peer started. */
     observed: seen === undefined ? null : observedBody(seen),
   }

@@ -54,7 +54,9 @@ function versionBody(run: RunView, round: RoundView, held: ReadonlySet<string>):
     round: round.round,
     signatures: round.signatures,
     certified_at: new Date(round.certifiedMs).toISOString(),
-    held_out_bits_per_byte: round.heldOutBitsPerByte,
+    loss_unit: run.unit,
+    held_out_loss: round.heldOutLoss,
+    held_out_accuracy: round.heldOutAccuracy,
     loaded: held.has(round.checkpoint),
     ots_verified: false,
   }

@@ -1,12 +1,16 @@
 /** Text and its baselines, for who creates a run: read and counted in a thread that ends with the work. */
 import { silentLogger } from '../observability/index.ts'
 import { startWorker } from '../onnx/index.ts'
-import type { NgramJob, ReadJob } from './corpus-worker.ts'
-import type { TextSource } from './index.ts'
+import type { DescribeJob, NgramJob, ReadJob } from './corpus-worker.ts'
+import type { ExampleShape, OfferedData, TextSource } from './index.ts'
 import type { NgramOrder } from './ngram.ts'
 import type { TextRead } from './text-files.ts'
 
-async function inWorker<T>(verb: string, job: ReadJob | NgramJob, signal: AbortSignal | undefined): Promise<T> {
+async function inWorker<T>(
+  verb: string,
+  job: ReadJob | NgramJob | DescribeJob,
+  signal: AbortSignal | undefined,
+): Promise<T> {
   const worker = startWorker(new URL('./corpus-worker.ts', import.meta.url), { name: 'corpus', logger: silentLogger })
   try {
     return await worker.call<T>(verb, job, { signal })
@@ -38,4 +42,20 @@ export function ngramBitsPerByte(
   signal?: AbortSignal,
 ): Promise<number> {
   return inWorker('ngram', { train, heldOut, order, windowBytes }, signal)
+}
+
+/** What of a peer's data a run's specification says, and what its checkpoints are measured on. */
+export interface DescribedData extends ExampleShape {
+  readonly about: string
+  /** As `encodeExamples` makes it; null of windows of tokens, which are measured on text. */
+  readonly heldOut: Uint8Array | null
+}
+
+/** @throws OwmError `no_training_data`, also where nothing is held out; as `openDataset` */
+export function describeData(
+  data: OfferedData,
+  context: number | undefined,
+  signal?: AbortSignal,
+): Promise<DescribedData> {
+  return inWorker('describe', { data, context }, signal)
 }

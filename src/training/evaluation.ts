@@ -13,6 +13,7 @@ import {
   type Session,
   tokensInput,
 } from '../onnx/index.ts'
+import type { Measured } from './local/job.ts'
 
 /** Windows measured in one run: larger is no faster, and the call can be ended between runs. */
 const windowsAtOnce = 32
@@ -34,7 +35,7 @@ export async function measure(
   session: Session,
   parameters: Readonly<Record<string, RuntimeTensor>>,
   { text, context, signal }: { readonly text: Uint8Array; readonly context: number; readonly signal: AbortSignal },
-): Promise<{ readonly bitsPerByte: number; readonly bytes: number }> {
+): Promise<Measured> {
   let nats = 0
   let bytes = 0
   const add = async (from: number, windows: number, length: number): Promise<void> => {
@@ -62,7 +63,7 @@ export async function measure(
     signal.throwIfAborted()
   }
   await add(whole * context, 1, text.length - whole * context)
-  return { bitsPerByte: nats / Math.LN2 / bytes, bytes }
+  return { loss: nats / Math.LN2 / bytes, accuracy: null, examples: bytes }
 }
 
 /** Lets the thread take its messages, of which one may be to stop. */

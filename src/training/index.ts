@@ -9,17 +9,22 @@
  * const result = await trainer.train({ parameters, maxSteps: 100, maxMs: 4000, onProgress, signal })
  */
 import type { ParameterLayout } from '../onnx/index.ts'
+import type { Field } from './data/dataset.ts'
+import type { Measured } from './local/job.ts'
+import type { OptimizerPlan } from './optimizer.ts'
 
-export { heldOutText, ngramBitsPerByte, readText } from './corpus.ts'
+export { type DescribedData, describeData, heldOutText, ngramBitsPerByte, readText } from './corpus.ts'
 export { createTokenizer, type Tokenizer } from './data/bpe/tokenizer.ts'
 export { decodeTokenizer, encodeTokenizer, readTokenizer } from './data/bpe/tokenizer-file.ts'
 export { createWordCounts, trainBpe, type Vocabulary } from './data/bpe/train.ts'
 export type { DataPart, Dataset, Field } from './data/dataset.ts'
 export { type DataWishes, detectSource } from './data/detect.ts'
+export { encodeExamples, openExamples } from './data/examples.ts'
 export type { Inspection, PartInspection } from './data/inspect.ts'
 export { type DataProgress, inspectData, type TrainedTokenizer, trainTokenizer } from './data/jobs.ts'
 export { type DataSource, type OpenDataset, openDataset } from './data/source.ts'
 export { defineModel, type ModelBuilder, type TrainableModel, within } from './define-model.ts'
+export { classesSchema, fieldsSchema, optimizerPlanSchema } from './description.ts'
 export { exportTrained, saveTrained, trainedTensors } from './export-trained.ts'
 export { gptGraph, initialParameters } from './gpt.ts'
 export { type ImportedModel, type ImportOptions, importModel } from './imported.ts'
@@ -32,7 +37,7 @@ export {
   outputs as localOutputs,
   type Unit,
 } from './local/job.ts'
-export type { ModelChoice } from './local/models.ts'
+export { type ModelChoice, modelFor } from './local/models.ts'
 export { openCsvLog } from './logs/csv.ts'
 export type { LogInit, LogRow, TrainingLog } from './logs/row.ts'
 export { openTensorBoardLog } from './logs/tensorboard.ts'
@@ -56,6 +61,7 @@ export {
 export { cnn, mlp } from './models/images.ts'
 export { lstm } from './models/lstm.ts'
 export { type TransformerShape, transformer, transformerSizes } from './models/transformer.ts'
+export { type LossUnit, languageShape, lossUnit, type Objective, objectiveOf } from './objective.ts'
 export { createOptimizer, type Optimizer, type OptimizerPlan } from './optimizer.ts'
 export {
   createOuterOptimizer,
@@ -72,7 +78,7 @@ export { createTrainer, type TrainerComponents, type TrainerInit } from './train
 export { buildTrainingStep, type Feed, type StepGraph, type TrainingStepInit } from './training-step.ts'
 export type { ParameterLayout }
 
-/** What a run's specification says of its model; the graph itself is bytes by CID. */
+/** A GPT over bytes, as `gptGraph` builds it. */
 export interface ModelDescription {
   readonly architecture: 'gpt'
   readonly layers: number
@@ -97,52 +103,61 @@ export interface TextSource {
   readonly heldOutShare: number
 }
 
-export interface OptimizerSpec {
-  readonly kind: 'adamw'
-  readonly learningRate: number
-  readonly beta1: number
-  readonly beta2: number
-  readonly epsilon: number
-  readonly weightDecay: number
-  readonly warmupSteps: number
-  readonly batch: number
+/** What a peer learns from: files and folders of any kind that `detectSource` knows; of text, what `TextSource` says. */
+export interface OfferedData extends TextSource {
+  /** Of a table: the column to be told from the others. */
+  readonly target?: string
+  /** Each root is a data set by itself, of which a round is trained on one: a peer that holds the data of several clients. */
+  readonly shards?: boolean
+}
+
+/** What a run says of the examples that it is trained on. */
+export interface ExampleShape {
+  readonly fields: readonly Field[]
+  /** What the numbers of `targets` stand for, where they have names. */
+  readonly classes?: readonly string[] | undefined
 }
 
 export interface TrainProgress {
   readonly step: number
-  readonly lossBitsPerByte: number
+  /** In the unit of `lossUnit`. */
+  readonly loss: number
   readonly stepsPerSecond: number
 }
 
 export interface TrainResult {
   readonly parameters: Float32Array
   readonly steps: number
-  /** Sequences seen: the update's weight. */
+  /** Examples seen: the update's weight. */
   readonly samples: number
-  readonly lossBitsPerByte: number
+  readonly loss: number
 }
 
 /** One worker thread with one model and one data set. One job at a time. Optimizer state lives on between `train` calls. */
 export interface Trainer {
   readonly layout: ParameterLayout
-  readonly dataBytes: number
+  /** In one line, for people. */
+  readonly about: string
   train(options: {
     readonly parameters: Float32Array
     readonly maxSteps: number
+    /** Passes over the data; where they come before `maxSteps`, they end the job. */
+    readonly maxEpochs?: number
     /** Measured in the worker. One step is made in any case. */
     readonly maxMs: number
     /** The part of the whole run that this call is, 0 to 1: what the learning rate's decay follows. */
     readonly runProgress?: { readonly from: number; readonly to: number }
+    /** Which of several data sets, by its remainder: a number that is other in each round. */
+    readonly draw?: number
     readonly onProgress?: (progress: TrainProgress) => void
     /** Ends the job within a second; what was learned so far is returned by rejecting with `aborted`. */
     readonly signal?: AbortSignal
   }): Promise<TrainResult>
-  /** Bits per byte of `text`, cut in consecutive windows of the context's length, each byte but a window's first predicted. */
-  evaluate(
-    parameters: Float32Array,
-    text: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<{ readonly bitsPerByte: number; readonly bytes: number }>
+  /**
+   * On a text, if tokens are bytes: cut in consecutive windows of the context's length, each byte but a window's first
+   * predicted. Else on examples, as `encodeExamples` makes them.
+   */
+  evaluate(parameters: Float32Array, heldOut: Uint8Array, signal?: AbortSignal): Promise<Measured>
   stop(): Promise<void>
 }
 
@@ -159,13 +174,14 @@ export const defaultModel: ModelDescription = {
   quadBuckets: 8191,
 }
 
-export const defaultOptimizer: OptimizerSpec = {
+export const defaultOptimizer: OptimizerPlan = {
   kind: 'adamw',
   learningRate: 2e-3,
   beta1: 0.9,
   beta2: 0.95,
   epsilon: 1e-8,
   weightDecay: 0.01,
-  warmupSteps: 20,
-  batch: 16,
+  // The learning rate of a run falls to this part of itself at its end.
+  schedule: { kind: 'linear', warmupSteps: 20, finalShare: 0.02 },
 }
+export const defaultBatch = 16

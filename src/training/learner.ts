@@ -8,6 +8,7 @@ export interface TrainJob {
   readonly parameters: Float32Array
   readonly maxSteps: number
   readonly maxMs: number
+  readonly maxEpochs?: number | undefined
   readonly runProgress?: { readonly from: number; readonly to: number } | undefined
 }
 
@@ -19,9 +20,19 @@ export const runMs = 250
 
 export async function learn(
   stepper: Stepper,
-  { parameters, maxSteps, maxMs, runProgress: { from, to } = { from: 0, to: 0 } }: TrainJob,
-  { signal, onProgress }: { readonly signal: AbortSignal; readonly onProgress: (progress: TrainProgress) => void },
+  { parameters, maxMs, runProgress: { from, to } = { from: 0, to: 0 }, ...job }: TrainJob,
+  about: {
+    /** Of the data set. */
+    readonly examples: number
+    /** What a nat is in the unit that is told. */
+    readonly perNat: number
+    readonly signal: AbortSignal
+    readonly onProgress: (progress: TrainProgress) => void
+  },
 ): Promise<TrainResult> {
+  const { signal, onProgress, perNat } = about
+  const epochSteps = ((job.maxEpochs ?? Number.POSITIVE_INFINITY) * about.examples) / stepper.examplesPerStep
+  const maxSteps = Math.max(1, Math.min(job.maxSteps, Math.round(epochSteps)))
   const startedMs = performance.now()
   const spentMs = (): number => performance.now() - startedMs
   stepper.setParameters(parameters)
@@ -42,10 +53,10 @@ export async function learn(
       })
     steps += count
     loss += mean * count
-    onProgress({ step: steps, lossBitsPerByte: mean / Math.LN2, stepsPerSecond: (1000 * steps) / spentMs() })
+    onProgress({ step: steps, loss: mean * perNat, stepsPerSecond: (1000 * steps) / spentMs() })
     await nextTurn()
     signal.throwIfAborted()
   }
   const samples = steps * stepper.examplesPerStep
-  return { parameters: stepper.parameters(), steps, samples, lossBitsPerByte: loss / steps / Math.LN2 }
+  return { parameters: stepper.parameters(), steps, samples, loss: (loss / steps) * perNat }
 }

@@ -32,6 +32,26 @@ export function objectiveOf(fields: readonly Field[]): Objective {
   return targets.type === 'int32' ? 'classification' : 'regression'
 }
 
+/** What losses are told in: text in bits per byte, where tokens are bytes; else nats, or the square of an error. */
+export type LossUnit = 'nats' | 'squared error' | 'bits/byte'
+
+/** The unit of a run's losses, and how much of it is one of what the step graph gives. */
+export function lossUnit(fields: readonly Field[]): { readonly unit: LossUnit; readonly perNat: number } {
+  if (objectiveOf(fields) === 'regression') return { unit: 'squared error', perNat: 1 }
+  return languageShape(fields)?.vocabulary === 256
+    ? { unit: 'bits/byte', perNat: 1 / Math.LN2 }
+    : { unit: 'nats', perNat: 1 }
+}
+
+/** Of windows of tokens; null of other examples. */
+export function languageShape(
+  fields: readonly Field[],
+): { readonly context: number; readonly vocabulary: number } | null {
+  const windows = fields.find(({ name }) => name === 'windows')
+  if (windows?.type !== 'int32') return null
+  return { context: windows.shape[0]! - 1, vocabulary: windows.values }
+}
+
 /** What a step is fed, of `batch` examples. */
 export function feedsOf(fields: readonly Field[], batch: number): Feed[] {
   return fields.map(({ name, type, shape }) => ({ name, type, shape: [batch, ...shape] }))

@@ -1,6 +1,5 @@
 /** Optimizers as pieces of graph: a parameter, its gradient and its state give the next parameter and state. */
 import { type GraphBuilder, matchesAny, type Value } from '../onnx/index.ts'
-import type { OptimizerSpec } from './index.ts'
 import { rateShare, type Schedule } from './schedules.ts'
 
 export type OptimizerPlan = {
@@ -36,14 +35,6 @@ export interface Optimizer {
   readonly seedRate?: number
   readonly clipNorm: number | undefined
   rule(name: string, shape: readonly number[]): UpdateRule
-}
-
-/** The learning rate of a run falls to this part of itself at its end. */
-const finalShare = 0.02
-
-/** What a run's specification asks for. */
-export function planOf({ warmupSteps, batch: _, ...spec }: OptimizerSpec): OptimizerPlan {
-  return { ...spec, schedule: { kind: 'linear', warmupSteps, finalShare } }
 }
 
 export function createOptimizer(plan: OptimizerPlan): Optimizer {

@@ -1,20 +1,22 @@
 import { abortable, OwmError } from '../lib/index.ts'
 import type { Logger } from '../observability/index.ts'
 import { startWorker } from '../onnx/index.ts'
-import { checkModel, checkOptimizer } from './description.ts'
-import type { ModelDescription, OptimizerSpec, TextSource, Trainer, TrainProgress } from './index.ts'
+import { checkOptimizer } from './description.ts'
+import type { ExampleShape, OfferedData, Trainer, TrainProgress } from './index.ts'
+import type { OptimizerPlan } from './optimizer.ts'
 import type { EvaluateJob, Opened, OpenJob } from './trainer-worker.ts'
 
 export interface TrainerComponents {
   readonly logger: Logger
 }
-export interface TrainerInit {
+export interface TrainerInit extends ExampleShape {
   /** The ONNX forward graph. */
   readonly graph: Uint8Array
-  readonly model: ModelDescription
-  readonly data: TextSource
-  readonly optimizer: OptimizerSpec
-  /** Decides which windows of the text are seen, in which order. */
+  readonly data: OfferedData
+  readonly optimizer: OptimizerPlan
+  /** Examples that a step sees. */
+  readonly batch: number
+  /** Decides in which order examples are seen. */
   readonly seed: number
   /** Threads of the runtime; 1 unless the machine is idle otherwise. */
   readonly threads?: number
@@ -24,12 +26,11 @@ export interface TrainerInit {
 const maxWaiting = 8
 
 /**
- * Starts a worker thread, reads the text and compiles the training step in it.
+ * Starts a worker thread, opens the data and compiles the training step in it.
  *
- * @throws OwmError `bad_model`, `bad_optimizer`, `no_training_data`, `malformed_model`, `unsupported_model`, `no_gradient`, `runtime_failed`
+ * @throws OwmError `bad_optimizer`, `no_training_data`, `data_does_not_fit`, `malformed_model`, `unsupported_model`, `no_gradient`, `runtime_failed`
  */
 export async function createTrainer({ logger }: TrainerComponents, init: TrainerInit): Promise<Trainer> {
-  checkModel(init.model)
   checkOptimizer(init.optimizer)
   const worker = startWorker(new URL('./trainer-worker.ts', import.meta.url), { name: 'trainer', logger })
   let opened: Opened
@@ -39,8 +40,8 @@ export async function createTrainer({ logger }: TrainerComponents, init: Trainer
     await worker.stop()
     throw error
   }
-  const { layout, dataBytes, files, skipped } = opened
-  logger.info({ files, dataBytes, skipped, parameters: layout.length }, 'training data read')
+  const { layout, about, examples, skipped } = opened
+  logger.info({ about, examples, skipped, parameters: layout.length }, 'training data opened')
 
   let last: Promise<unknown> = Promise.resolve()
   let waiting = 0
@@ -71,7 +72,7 @@ export async function createTrainer({ logger }: TrainerComponents, init: Trainer
 
   return {
     layout,
-    dataBytes,
+    about,
     train: ({ signal, onProgress, ...job }) =>
       inTurn(signal, () => {
         wrongLength(job.parameters)
@@ -80,11 +81,11 @@ export async function createTrainer({ logger }: TrainerComponents, init: Trainer
           onEvent: (progress) => onProgress?.(progress as TrainProgress),
         })
       }),
-    evaluate: (parameters, text, signal) =>
+    evaluate: (parameters, heldOut, signal) =>
       inTurn(signal, () => {
         wrongLength(parameters)
-        if (text.length < 2) throw new OwmError('text_too_short', 'Two bytes are the least that can be measured.')
-        return worker.call('evaluate', { parameters, text } satisfies EvaluateJob, { signal })
+        if (heldOut.length < 2) throw new OwmError('text_too_short', 'Two bytes are the least that can be measured.')
+        return worker.call('evaluate', { parameters, heldOut } satisfies EvaluateJob, { signal })
       }),
     stop: () => worker.stop(),
   }

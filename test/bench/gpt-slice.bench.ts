@@ -9,6 +9,7 @@ import { globSync } from 'node:fs'
 import { silentLogger } from '../../src/observability/index.ts'
 import {
   createTrainer,
+  defaultBatch,
   defaultModel,
   defaultOptimizer,
   gptGraph,
@@ -37,9 +38,10 @@ export async function run(args: readonly string[]): Promise<Readonly<Record<stri
   const sources = Array.from({ length: peers }, (_, peer) => source(packages.filter((_, at) => at % peers === peer)))
   const heldOut = await heldOutText(source(packages), heldOutBytes)
   const graph = gptGraph(defaultModel)
+  const fields = [{ name: 'windows', type: 'int32', shape: [defaultModel.context + 1], values: 256 }] as const
   const trainers = []
   for (const [seed, data] of sources.entries()) {
-    const init = { graph, model: defaultModel, data, optimizer: defaultOptimizer, seed }
+    const init = { graph, fields, data, optimizer: defaultOptimizer, batch: defaultBatch, seed }
     trainers.push(await createTrainer({ logger: silentLogger }, init))
   }
 
@@ -61,8 +63,8 @@ export async function run(args: readonly string[]): Promise<Readonly<Record<stri
       largestNorm = Math.max(largestNorm, Math.sqrt(square))
     }
     parameters = next
-    const { bitsPerByte } = await trainers[0]!.evaluate(parameters, heldOut)
-    heldOutBitsPerByte.push(Number(bitsPerByte.toFixed(4)))
+    const { loss } = await trainers[0]!.evaluate(parameters, heldOut)
+    heldOutBitsPerByte.push(Number(loss.toFixed(4)))
   }
   const evaluateStartedMs = performance.now()
   await trainers[0]!.evaluate(parameters, heldOut)

@@ -40,7 +40,7 @@ test('three peers train five rounds, agree, and measure that they learn', async 
   const id = await owner.federation.createRun(await specificationFor(owner, peers))
   await until(() => peers.every((peer) => peer.federation.runs()[0]?.status === 'finished'))
   checkRun(peers)
-  await until(() => peers.every((peer) => peer.federation.runs()[0]?.rounds.at(-1)?.heldOutBitsPerByte != null))
+  await until(() => peers.every((peer) => peer.federation.runs()[0]?.rounds.at(-1)?.heldOutLoss != null))
   await until(() => peers.every((peer) => peer.federation.checkpoints()[0]?.round === 5))
   for (const peer of peers) {
     const run = peer.federation.runs()[0]
@@ -49,8 +49,8 @@ test('three peers train five rounds, agree, and measure that they learn', async 
     assert.is(run.owner, owner.name)
     assert.is(run.round, 5)
     assert.is(run.parameters, weightsLength)
-    assert.ok((run.initialBitsPerByte ?? 0) > 0.4)
-    const losses = run.rounds.map((round) => round.heldOutBitsPerByte)
+    assert.ok((run.initialLoss ?? 0) > 0.4)
+    const losses = run.rounds.map((round) => round.heldOutLoss)
     assert.ok((losses[4] ?? 1) < 0.02, `losses ${losses}`)
     assert.ok((losses[4] ?? 1) < (losses[0] ?? 0))
     for (const round of run.rounds) {

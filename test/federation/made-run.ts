@@ -15,7 +15,7 @@ import { signNotice, signVote } from '../../src/federation/statements.ts'
 import { createIdentity, type Identity } from '../../src/identity/index.ts'
 import { OwmError } from '../../src/lib/index.ts'
 import { silentLogger } from '../../src/observability/index.ts'
-import { defaultModel, defaultOptimizer } from '../../src/training/index.ts'
+import { defaultOptimizer } from '../../src/training/index.ts'
 
 /** A certified run made by hand, without any network: what an export of it holds, by path. */
 export interface MadeRun {
@@ -58,12 +58,13 @@ export async function makeCertifiedRun(
   }
   const run = signRun(owner, {
     name: 'made',
-    model: defaultModel,
+    fields: [{ name: 'windows', type: 'int32', shape: [65], values: 256 }],
     graph: await content.put(new TextEncoder().encode('no graph is needed')),
     initial: await content.put(new Uint8Array(length * 4)),
     heldOut: await content.put(new TextEncoder().encode('held out')),
     heldOutShare: 26,
     optimizer: defaultOptimizer,
+    batch: 16,
     localSteps: 10,
     localMs: 1_000,
     rounds: 100,

@@ -13,7 +13,7 @@ import { createIdentity, type Identity } from '../../src/identity/index.ts'
 import { OwmError, sleep, systemClock } from '../../src/lib/index.ts'
 import { createNetwork, meshOf, type Network, type NetworkInit } from '../../src/network/index.ts'
 import { type Logger, silentLogger, silentMetrics } from '../../src/observability/index.ts'
-import { defaultModel, defaultOptimizer, type Trainer } from '../../src/training/index.ts'
+import { defaultOptimizer, type Trainer } from '../../src/training/index.ts'
 
 /** Real peers on loopback, each with a federation; the trainer is a cheap one that really learns something small. */
 export interface MeshPeer {
@@ -139,17 +139,17 @@ function smallTrainer(seed: number, options: PeerOptions): Trainer {
   let round = 0
   return {
     layout: { length: options.weights ?? weightsLength, entries: [] },
-    dataBytes: 1,
+    about: 'a sine',
     train: async ({ parameters, signal, onProgress, runProgress }) => {
       round = Math.round((runProgress?.to ?? 0) * 1000)
       await options.onTrain?.(round)
       await sleep(options.trainMs ?? 60, signal)
       if (signal?.aborted) throw new OwmError('aborted', 'called off')
-      onProgress?.({ step: 1, lossBitsPerByte: lossOf(parameters), stepsPerSecond: 1 })
+      onProgress?.({ step: 1, loss: lossOf(parameters), stepsPerSecond: 1 })
       const learned = parameters.map((p, i) => p + 0.4 * (target(i) + 0.05 * Math.cos(seed + i) - p))
-      return { parameters: learned, steps: 10, samples: 16 + (seed % 16), lossBitsPerByte: lossOf(learned) }
+      return { parameters: learned, steps: 10, samples: 16 + (seed % 16), loss: lossOf(learned) }
     },
-    evaluate: async (weights, text) => ({ bitsPerByte: lossOf(weights), bytes: text.length }),
+    evaluate: async (weights, heldOut) => ({ loss: lossOf(weights), accuracy: null, examples: heldOut.length }),
     stop: async () => undefined,
   }
 }
@@ -162,12 +162,13 @@ export async function specificationFor(
 ): Promise<RunSpecification> {
   return {
     name: 'sine',
-    model: defaultModel,
+    fields: [{ name: 'windows', type: 'int32', shape: [65], values: 256 }],
     graph: await owner.content.put(new TextEncoder().encode('no graph is needed')),
     initial: await owner.content.put(new Uint8Array(weights * 4)),
     heldOut: await owner.content.put(new TextEncoder().encode('held out')),
     heldOutShare: 26,
     optimizer: defaultOptimizer,
+    batch: 16,
     localSteps: 10,
     localMs: 1_000,
     rounds: 5,

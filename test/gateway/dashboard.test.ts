@@ -74,7 +74,7 @@ test('whatever strangers write stays text', async () => {
           checkpoint: hostile,
           leader: hostile,
           trainers: [hostile],
-          heldOutBitsPerByte: 1e308,
+          heldOutLoss: 1e308,
           seconds: Number.NaN,
           certifiedMs: 1e300,
         }),
@@ -112,7 +112,7 @@ test('fragments are the parts of the page by id, and follow what happens', async
     round: 1,
     trainer: self,
     step: 77,
-    lossBitsPerByte: 3.456,
+    loss: 3.456,
     stepsPerSecond: 9,
   })
   peer.federation.emit({ type: 'update-accepted', run: cidNumber(1000), atMs, round: 1, trainer: self, update: 'u' })

@@ -99,14 +99,14 @@ async function live(signal: AbortSignal): Promise<void> {
     federation.emit({ type: 'round-started', run, atMs: Date.now(), round, leader, committee })
     for (let step = 10; step <= 120; step += 10) {
       for (const trainer of ids) {
-        const lossBitsPerByte = 2.5 + 5 / (round + step / 120) + Math.random() * 0.1
+        const loss = 2.5 + 5 / (round + step / 120) + Math.random() * 0.1
         federation.emit({
           type: 'train-progress',
           run,
           atMs: Date.now(),
           round,
           step,
-          lossBitsPerByte,
+          loss,
           stepsPerSecond: 40,
           trainer,
         })
@@ -129,7 +129,7 @@ async function live(signal: AbortSignal): Promise<void> {
       seconds: 3.9 + Math.random(),
       updateBytes: 131_000 * ids.length,
       samples: 400 * ids.length + round * 7,
-      heldOutBitsPerByte: 2.55 + 5.47 * Math.exp(-round / 2.1) + Math.random() * 0.03,
+      heldOutLoss: 2.55 + 5.47 * Math.exp(-round / 2.1) + Math.random() * 0.03,
     })
     change({
       phase: 'certified',
@@ -158,14 +158,15 @@ async function live(signal: AbortSignal): Promise<void> {
       },
     ]
     federation.emit({ type: 'round-certified', run, atMs: Date.now(), round: certified })
-    if (certified.heldOutBitsPerByte !== null) {
+    if (certified.heldOutLoss !== null) {
       federation.emit({
         type: 'evaluated',
         run,
         atMs: Date.now(),
         round,
         checkpoint: certified.checkpoint,
-        heldOutBitsPerByte: certified.heldOutBitsPerByte,
+        heldOutLoss: certified.heldOutLoss,
+        heldOutAccuracy: null,
       })
     }
     await sleep(fast ? 5 : 1500, signal)

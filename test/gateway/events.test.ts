@@ -95,9 +95,7 @@ test('stop ends every stream of events', async () => {
 
 test('versions are every certified checkpoint, newest first', async () => {
   await using peer = await stage()
-  peer.federation.current = [
-    makeRun({ rounds: [makeRound(1), makeRound(2), makeRound(3, { heldOutBitsPerByte: null })] }),
-  ]
+  peer.federation.current = [makeRun({ rounds: [makeRound(1), makeRound(2), makeRound(3, { heldOutLoss: null })] })]
   const all = await jsonOf(fetch(`${peer.url}/v1/model/versions`))
   const versions = all['versions'] as Json[]
   assert.is(all['total'], 3)
@@ -112,7 +110,9 @@ test('versions are every certified checkpoint, newest first', async () => {
     round: 2,
     signatures: 3,
     certified_at: '2023-11-14T22:13:28.000Z',
-    held_out_bits_per_byte: 6,
+    loss_unit: 'bits/byte',
+    held_out_loss: 6,
+    held_out_accuracy: null,
     loaded: false,
     ots_verified: false,
   })

@@ -50,16 +50,8 @@ function checkpointOf(run: RunView, round: RoundView): CheckpointView {
     checkpoint: round.checkpoint,
     weights: block,
     graph: block,
-    model: {
-      architecture: 'gpt',
-      layers: 2,
-      heads: 2,
-      width: 64,
-      context: 64,
-      vocabulary: 256,
-      pairBuckets: 0,
-      tripleBuckets: 0,
-    },
+    fields: [{ name: 'windows', type: 'int32', shape: [65], values: 256 }],
+    model: { context: 64, vocabulary: 256 },
     signatures: round.signatures,
     certifiedMs: round.certifiedMs,
   }
@@ -78,7 +70,8 @@ export function makeRun(change: Partial<RunView> = {}): RunView {
     committee: [],
     roster: [],
     rounds: [],
-    initialBitsPerByte: 8.02,
+    initialLoss: 8.02,
+    unit: 'bits/byte',
     parameters: 131_072,
     observed: [],
     specification: {},
@@ -102,7 +95,8 @@ export function makeRound(round: number, change: Partial<RoundView> = {}): Round
     certificate: cidNumber(3000 + round),
     certifiedMs: 1_700_000_000_000 + round * 4000,
     seconds: 4.2,
-    heldOutBitsPerByte: 8 - round,
+    heldOutLoss: 8 - round,
+    heldOutAccuracy: null,
     ...change,
   }
 }

@@ -4,18 +4,29 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { errorCode } from '../../src/lib/index.ts'
 import { silentLogger } from '../../src/observability/index.ts'
-import { decodeModel, encodeModel, openSession, type RuntimeTensor, splitParameters } from '../../src/onnx/index.ts'
 import {
+  decodeModel,
+  encodeModel,
+  openSession,
+  parameterLayout,
+  type RuntimeTensor,
+  splitParameters,
+} from '../../src/onnx/index.ts'
+import {
+  buildTrainingStep,
+  createOptimizer,
   createTrainer,
   defaultModel,
   defaultOptimizer,
+  type ExampleShape,
   gptGraph,
   initialParameters,
   type ModelDescription,
-  type OptimizerSpec,
+  type OptimizerPlan,
   type Trainer,
+  type TrainerInit,
 } from '../../src/training/index.ts'
-import { buildStepGraph } from '../../src/training/step-graph.ts'
+import { lossOf } from '../../src/training/objective.ts'
 import { suite } from '../suite.ts'
 
 const test = suite('trainer')
@@ -29,19 +40,26 @@ const model: ModelDescription = {
   tripleBuckets: 61,
   quadBuckets: 67,
 }
-const optimizer: OptimizerSpec = { ...defaultOptimizer, batch: 8, warmupSteps: 2 }
+const schedule = { kind: 'linear', warmupSteps: 2, finalShare: 0.02 } as const
+const optimizer: OptimizerPlan = { ...defaultOptimizer, schedule }
+const batch = 8
+const fieldsOf = (context: number): ExampleShape['fields'] => [
+  { name: 'windows', type: 'int32', shape: [context + 1], values: 256 },
+]
+const fields = fieldsOf(model.context)
 const graph = gptGraph(model)
 const line = 'the same line of text, again and again;\n'
 let folder = ''
 let trainer: Trainer
-const open = (changes: Partial<OptimizerSpec> = {}, seed = 1): Promise<Trainer> =>
+const open = (changes: Partial<OptimizerPlan> = {}, seed = 1): Promise<Trainer> =>
   createTrainer(
     { logger: silentLogger },
     {
       graph,
-      model,
+      fields,
       data: { roots: [folder], extensions: ['.md'], maxBytes: 100_000, heldOutShare: 0 },
-      optimizer: { ...optimizer, ...changes },
+      optimizer: { ...optimizer, ...changes } as OptimizerPlan,
+      batch,
       seed,
     },
   )
@@ -64,16 +82,16 @@ test('it learns, tells its progress, and keeps to the steps allowed', async () =
   const text = new TextEncoder().encode(line.repeat(10))
   const before = await trainer.evaluate(parameters, text)
   // The head starts at zero: every byte is as likely as another.
-  assert.ok(Math.abs(before.bitsPerByte - 8) < 1e-4)
+  assert.ok(Math.abs(before.loss - 8) < 1e-4)
   const steps: number[] = []
   const job = { maxSteps: 150, maxMs: farMs, onProgress: ({ step }: { step: number }) => steps.push(step) }
   const result = await trainer.train({ parameters, ...job })
   assert.is(result.steps, 150)
-  assert.is(result.samples, 150 * optimizer.batch)
+  assert.is(result.samples, 150 * batch)
   assert.is(steps.at(-1), 150)
   assert.equal(parameters, initialParameters(model, 1))
   const after = await trainer.evaluate(result.parameters, text)
-  assert.ok(after.bitsPerByte < 2, `${after.bitsPerByte} bits per byte`)
+  assert.ok(after.loss < 2, `${after.loss} bits per byte`)
 })
 
 test('time is a limit too, and one step is made in any case', async () => {
@@ -111,7 +129,7 @@ test('the learning rate follows the run: at its end little is learned', async ()
 test('a window’s first byte is not measured, and the shorter last window is', async () => {
   const parameters = initialParameters(model, 1)
   const measured = async (length: number): Promise<number> =>
-    (await trainer.evaluate(parameters, new Uint8Array(length).fill(65))).bytes
+    (await trainer.evaluate(parameters, new Uint8Array(length).fill(65))).examples
   assert.is(await measured(16), 15)
   assert.is(await measured(17), 15)
   assert.is(await measured(18), 16)
@@ -135,28 +153,33 @@ test('jobs are done in turn, and called off at once or within a run', async () =
 })
 
 test('a loss that is no number is an error, and the trainer is not harmed', async () => {
-  const wild = await open({ learningRate: 1e30, warmupSteps: 0 })
+  const wild = await open({
+    learningRate: 1000,
+    schedule: { kind: 'constant' },
+    epsilon: 1e-30,
+  } as Partial<OptimizerPlan>)
   const parameters = initialParameters(model, 1)
   assert.is(await codeOf(wild.train({ parameters, maxSteps: 50, maxMs: farMs })), 'loss_not_finite')
   await wild.stop()
   const broken = parameters.map(() => Number.NaN)
   assert.is(await codeOf(trainer.train({ parameters: broken, maxSteps: 5, maxMs: farMs })), 'loss_not_finite')
-  assert.ok(Number.isFinite((await trainer.train({ parameters, maxSteps: 5, maxMs: farMs })).lossBitsPerByte))
+  assert.ok(Number.isFinite((await trainer.train({ parameters, maxSteps: 5, maxMs: farMs })).loss))
 })
 
 test('what cannot be opened is an error with a code', async () => {
   const data = { roots: [join(folder, 'none')], extensions: ['.md'], maxBytes: 100_000, heldOutShare: 0 }
-  const init = { graph, model, data, optimizer, seed: 1 }
+  const init = { graph, fields, data, optimizer, batch, seed: 1 }
   const components = { logger: silentLogger }
   assert.is(await codeOf(createTrainer(components, init)), 'no_training_data')
   const good = { ...data, roots: [folder] }
   assert.is(await codeOf(createTrainer(components, { ...init, data: { ...good, maxBytes: 10 } })), 'no_training_data')
-  const oddHeads = { ...init, data: good, model: { ...model, heads: 3 } }
-  assert.is(await codeOf(createTrainer(components, oddHeads)), 'bad_model')
+  const other = { ...init, data: good, fields: fieldsOf(model.context).map((field) => ({ ...field, values: 300 })) }
+  assert.is(await codeOf(createTrainer(components, other as TrainerInit)), 'bad_graph')
   const fast = { ...init, data: good, optimizer: { ...optimizer, learningRate: Number.NaN } }
   assert.is(await codeOf(createTrainer(components, fast)), 'bad_optimizer')
-  const huge = { ...init, data: good, optimizer: { ...optimizer, batch: 65_536 }, model: { ...model, context: 4096 } }
-  assert.is(await codeOf(createTrainer(components, { ...huge, graph: gptGraph(huge.model) })), 'oversized')
+  const huge = { ...init, data: good, batch: 65_536, fields: fieldsOf(4096) }
+  const long = gptGraph({ ...model, context: 4096 })
+  assert.is(await codeOf(createTrainer(components, { ...huge, graph: long })), 'oversized')
   const junk = { ...init, data: good, graph: Uint8Array.of(1, 2, 3) }
   assert.is(await codeOf(createTrainer(components, junk)), 'malformed_model')
   assert.is(await codeOf(trainer.train({ parameters: new Float32Array(3), maxSteps: 1, maxMs: 1 })), 'wrong_length')
@@ -198,18 +221,21 @@ test('the graph is causal: a byte changes nothing before it', async () => {
 test('a step of the whole graph is AdamW on the gradient that differences give', async () => {
   // One step from an empty state with beta1 = beta2 = 0 and a large epsilon is w - rate g / (|g| + epsilon).
   const epsilon = 1e3
-  const plain: OptimizerSpec = {
-    ...optimizer,
+  const plain: OptimizerPlan = {
     kind: 'adamw',
     learningRate: 1,
     beta1: 0,
     beta2: 0,
     epsilon,
     weightDecay: 0,
-    warmupSteps: 1,
-    batch: 2,
   }
-  const step = buildStepGraph(decodeModel(encodeModel(decodeModel(graph))), { batch: 2, context: 16, optimizer: plain })
+  const read = decodeModel(encodeModel(decodeModel(graph)))
+  const step = buildTrainingStep({
+    layout: parameterLayout(read),
+    feeds: [{ name: 'windows', type: 'int32', shape: [2, 17] }],
+    loss: lossOf(read, 'nextToken'),
+    optimizer: createOptimizer(plain),
+  })
   const session = await openSession(step.bytes, { threads: 1 })
   const weights = initialParameters(model, 2).map((value, i) => value + 0.1 * Math.sin(i * i))
   const windows: RuntimeTensor = {

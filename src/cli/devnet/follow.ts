@@ -29,7 +29,7 @@ export async function follow(options: FollowOptions): Promise<void> {
 
   const finished = (): boolean => {
     const rounds = record.rounds()
-    return rounds.length === options.rounds && rounds.at(-1)?.heldOutBitsPerByte !== null
+    return rounds.length === options.rounds && rounds.at(-1)?.heldOutLoss !== null
   }
   const onEvent = (peer: PeerProcess, event: FederationEvent): void => {
     lastNewsMs = Date.now()

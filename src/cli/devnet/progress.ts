@@ -101,7 +101,7 @@ export function createProgress(
         case 'train-progress':
           if (state !== undefined && event.trainer === peer) {
             state.step = event.step
-            state.loss = event.lossBitsPerByte
+            state.loss = event.loss
             state.rate = event.stepsPerSecond
             state.state = 'training'
           }
@@ -137,9 +137,9 @@ export function createProgress(
           break
         case 'evaluated':
           once(`evaluated ${event.round}`, () => {
-            curve.push(event.heldOutBitsPerByte)
+            curve.push(event.heldOutLoss)
             if (!terminal.live)
-              terminal.say(`    round ${event.round}: held out ${event.heldOutBitsPerByte.toFixed(3)} bits per byte`)
+              terminal.say(`    round ${event.round}: held out ${event.heldOutLoss.toFixed(3)} bits per byte`)
           })
           break
         case 'run-joined':

@@ -10,7 +10,7 @@ export interface Kill {
 export interface Record {
   event(event: FederationEvent): void
   killed(peer: string, atMs: number): void
-  rounds(): (RoundView & { readonly heldOutBitsPerByte: number | null })[]
+  rounds(): (RoundView & { readonly heldOutLoss: number | null })[]
   /** Updates that a peer called accepted and that no certificate holds. */
   lostUpdates(): string[]
   acceptedUpdates(): number
@@ -19,7 +19,7 @@ export interface Record {
    * the median of the others, since the rest of that round is training that would have been done anyway.
    */
   recoverySeconds(kill: Kill): number | null
-  readonly initialBitsPerByte: number | null
+  readonly initialLoss: number | null
 }
 
 export function createRecord(): Record {
@@ -31,7 +31,7 @@ export function createRecord(): Record {
   return {
     event: (event) => {
       if (event.type === 'update-accepted') accepted.set(event.update, event.round)
-      if (event.type === 'evaluated') heldOut.set(event.round, event.heldOutBitsPerByte)
+      if (event.type === 'evaluated') heldOut.set(event.round, event.heldOutLoss)
       if (event.type === 'round-certified' && !rounds.has(event.round.round)) {
         rounds.set(event.round.round, event.round)
         if (killedMs !== null && certifiedAfterKillMs === null) certifiedAfterKillMs = Date.now()
@@ -43,7 +43,7 @@ export function createRecord(): Record {
     rounds: () =>
       [...rounds.values()]
         .sort((a, b) => a.round - b.round)
-        .map((round) => ({ ...round, heldOutBitsPerByte: heldOut.get(round.round) ?? round.heldOutBitsPerByte })),
+        .map((round) => ({ ...round, heldOutLoss: heldOut.get(round.round) ?? round.heldOutLoss })),
     acceptedUpdates: () => accepted.size,
     lostUpdates: () =>
       [...accepted]
@@ -56,7 +56,7 @@ export function createRecord(): Record {
       const median = others.sort((a, b) => a - b)[Math.floor(others.length / 2)] ?? 0
       return rounded(Math.max(0, (rounds.get(kill.round)?.seconds ?? 0) - median))
     },
-    get initialBitsPerByte() {
+    get initialLoss() {
       return heldOut.get(0) ?? null
     },
   }

@@ -5,7 +5,7 @@ import type { Dataset } from '../data/dataset.ts'
 import type { DataSource, OpenDataset } from '../data/source.ts'
 import type { TrainableModel } from '../define-model.ts'
 import type { LoraOptions } from '../lora/adapt.ts'
-import type { Objective } from '../objective.ts'
+import type { LossUnit, Objective } from '../objective.ts'
 import type { OptimizerPlan } from '../optimizer.ts'
 import type { ModelChoice } from './models.ts'
 
@@ -64,8 +64,8 @@ export type LocalEvent =
   | ({ readonly kind: 'measured'; readonly step: number } & Measured)
   | { readonly kind: 'saved'; readonly step: number; readonly bytes: number }
 
-/** What losses are told in: text in bits per byte, however its bytes were made tokens. */
-export type Unit = 'nats' | 'squared error' | 'bits/byte'
+/** As `LossUnit`, but text is told in bits per byte however its bytes were made tokens. */
+export type Unit = LossUnit
 
 export interface Measured {
   readonly loss: number

@@ -21,7 +21,7 @@ export interface Measurement {
 export async function openMeasurement(
   model: Model,
   dataset: Dataset,
-  { batch, threads, provider, measureExamples }: LocalJob,
+  { batch, threads, provider, measureExamples }: Pick<LocalJob, 'batch' | 'threads' | 'provider' | 'measureExamples'>,
 ): Promise<Measurement> {
   const { fields } = dataset
   const { bytes, constants } = buildMeasurement(model, fields, batch)
