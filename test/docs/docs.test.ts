@@ -72,6 +72,7 @@ const pages: readonly (readonly [page: string, expected: readonly RegExp[]])[] =
   ['docs/node-setup.md', [/"ready":true/, /owm-notes {2}finished, round 3 of 3/, /The peer/]],
   ['docs/bootstrap-operators.md', [/\/dns4\/seed\.example\.org\/tcp\/4242\/p2p\/12D3KooW/]],
   ['docs/data.md', [/kind +text, /, /1024 tokens, learned from/]],
+  ['docs/train-locally.md', [/nothing was kept/]],
   ['docs/private-mesh.md', [/\* +lab +private/, /outbound|inbound/]],
 ]
 for (const [page, expected] of pages) {
