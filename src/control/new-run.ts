@@ -27,7 +27,7 @@ export const newRunSchema = z.strictObject({
   localMs: z.int().min(100).max(3_600_000),
   localSteps: z.int().min(1).max(1_000_000).optional(),
   localEpochs: z.number().gt(0).max(1_000).optional(),
-  /** A public text on this machine; made of the files kept from training when absent. */
+  /** A public text on this machine, or a file or folder of examples; made of what is kept from training when absent. */
   heldOutFile: z.string().optional(),
   heldOutShare: z.int().min(0).max(128).optional(),
   /** Peer ids of the first round; by default all live peers that can train. */

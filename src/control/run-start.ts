@@ -24,7 +24,7 @@ const maxHeldOutBytes = 256 * 1024
 const defaultHeldOutBytes = 64 * 1024
 /** Out of 256 files, so many are kept from training; more of them where there are few files. */
 const heldOutShares = [12, 32, 64, 128]
-/** Of examples, a tenth. */
+/** Of examples, a tenth; none where there are others to measure on. */
 const heldOutExamplesShare = 26
 /** Tokens that an LSTM or a GPT without tables sees at once. */
 const defaultContext = 128
@@ -95,11 +95,10 @@ export async function startOf(
       'This peer has no data of its own, which say what examples look like: set [training] data.',
     )
   }
-  if (wish.heldOutFile !== undefined) {
-    throw new OwmError('bad_run', 'A file to measure on is text; of other examples a part is held out by content.')
-  }
-  const heldOutShare = wish.heldOutShare ?? heldOutExamplesShare
-  const { fields, classes, heldOut, about } = await describeData({ ...data, heldOutShare }, undefined, signal)
+  const { heldOutFile } = wish
+  const heldOutShare = wish.heldOutShare ?? (heldOutFile === undefined ? heldOutExamplesShare : 0)
+  const wanted = { heldOut: heldOutFile }
+  const { fields, classes, heldOut, about } = await describeData({ ...data, heldOutShare }, wanted, signal)
   if (heldOut === null)
     throw new OwmError('bad_run', `${about} are text, which a model of kind ${model.kind} cannot learn.`)
   return { fields, classes, ...madeOf(model, fields, seed), heldOut, heldOutShare }

@@ -51,11 +51,15 @@ export interface DescribedData extends ExampleShape {
   readonly heldOut: Uint8Array | null
 }
 
-/** @throws OwmError `no_training_data`, also where nothing is held out; as `openDataset` */
+/**
+ * @param wanted.context of a language model
+ * @param wanted.heldOut a file or folder of examples to measure on, in place of what is held out
+ * @throws OwmError `no_training_data`, also where nothing is held out; as `openDataset`
+ */
 export function describeData(
   data: OfferedData,
-  context: number | undefined,
+  { context, heldOut }: { readonly context?: number; readonly heldOut?: string | undefined } = {},
   signal?: AbortSignal,
 ): Promise<DescribedData> {
-  return inWorker('describe', { data, context }, signal)
+  return inWorker('describe', { data, context, heldOut }, signal)
 }

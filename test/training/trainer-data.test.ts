@@ -75,7 +75,7 @@ const codeOf = (promise: Promise<unknown>): Promise<string> => promise.then(() =
 const farMs = 600_000
 
 test('a classifier of images learns within passes over its data, and is measured on examples', async () => {
-  const described = await describeData(offered([rows]), undefined)
+  const described = await describeData(offered([rows]))
   assert.equal(described.fields, [
     { name: 'inputs', type: 'float32', shape: [1, side, side] },
     { name: 'targets', type: 'int32', shape: [], values: 6 },
@@ -103,7 +103,7 @@ test('a classifier of images learns within passes over its data, and is measured
 
 test('of several data sets a round is trained on one, drawn by its number', async () => {
   const parts = [writeImages('one', 120, [0]), writeImages('two', 60, [3])]
-  const shape = await describeData(offered([rows]), undefined)
+  const shape = await describeData(offered([rows]))
   const trainer = await open(offered(parts, { shards: true, heldOutShare: 0 }), shape)
   const heldOut = (label: number): Uint8Array => {
     const path = parts[label === 0 ? 0 : 1]!
@@ -124,8 +124,25 @@ test('of several data sets a round is trained on one, drawn by its number', asyn
   assert.is((await other.evaluate(first.parameters, heldOut(3))).accuracy, 0)
 })
 
+test('what is measured on is named, or comes from all of the data sets', async () => {
+  const parts = [writeImages('first', 200, [0, 1]), writeImages('second', 200, [4, 5])]
+  const all = await describeData(offered(parts, { shards: true, heldOutShare: 100 }))
+  assert.equal(all.fields[1], { name: 'targets', type: 'int32', shape: [], values: 6 })
+  const seen = (block: Uint8Array | null): number[] => {
+    const examples = openExamples(block as Uint8Array, all.fields)
+    const labels = new Int32Array(examples.length)
+    for (let i = 0; i < examples.length; i++)
+      examples.read(i, [new Float32Array(side * side * examples.length), labels], i)
+    return [...new Set(labels)].sort()
+  }
+  assert.equal(seen(all.heldOut), [0, 1, 4, 5])
+  const named = await describeData(offered(parts, { shards: true, heldOutShare: 0 }), { heldOut: rows })
+  assert.is(openExamples(named.heldOut as Uint8Array, named.fields).length, 600)
+  assert.is(await codeOf(describeData(offered([rows], { heldOutShare: 0 }))), 'no_training_data')
+})
+
 test('data that do not fit the run are an error that says how; fewer classes are well', async () => {
-  const shape = await describeData(offered([rows]), undefined)
+  const shape = await describeData(offered([rows]))
   const few = writeImages('few', 60, [0, 1])
   await open(offered([few], { heldOutShare: 0 }), shape)
   const narrow = {

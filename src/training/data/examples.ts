@@ -4,10 +4,10 @@ import { blake3Of, decode, encode, OwmError, toHex } from '../../lib/index.ts'
 import { elementCount } from '../../onnx/index.ts'
 import type { Dataset, Field } from './dataset.ts'
 
-/** Measuring takes as long as a second of training, then. */
-const maxExamples = 4096
+/** As many as the test images of MNIST, and some more. */
+const maxExamples = 16_384
 /** What is sent to every trainer, once. */
-const maxBlockBytes = 16 * 1024 * 1024
+const maxBlockBytes = 48 * 1024 * 1024
 const overheadBytes = 1024
 
 const blockSchema = z.strictObject({
