@@ -113,17 +113,23 @@ function standing({ owner, control, status }: RunView): Markup {
 
 const planWords: readonly (readonly [string, string])[] = [
   ['localMs', 'Local training, ms'],
+  ['localEpochs', 'Passes over the data'],
   ['localSteps', 'Local steps at most'],
+  ['batch', 'Examples a step'],
   ['minimumTrainers', 'Trainers at least'],
   ['committeeSize', 'Committee'],
   ['faults', 'Faults borne'],
-  ['quantisationBits', 'Bits a weight'],
+  ['compression', 'Compression'],
+  ['aggregation', 'Aggregation'],
+  ['outer', 'Outer optimizer'],
+  ['privacy', 'Privacy'],
   ['clipNorm', 'Longest update'],
-  ['model', 'Model'],
+  ['fields', 'Examples'],
+  ['classes', 'Classes'],
   ['optimizer', 'Optimizer'],
   ['graph', 'Graph'],
-  ['heldOut', 'Held-out text'],
-  ['heldOutShare', 'Files held out, of 256'],
+  ['heldOut', 'Measured on'],
+  ['heldOutShare', 'Held out, of 256'],
 ]
 /** What has a place elsewhere on the page. */
 const elsewhere = new Set(['name', 'initial', 'rounds', 'createdMs', ...planWords.map(([field]) => field)])
@@ -143,6 +149,8 @@ ${rows.length === 0 ? html`<p class="empty">Nothing is known of it.</p>` : html`
 
 function renderValue(value: unknown): Markup {
   if (typeof value === 'number') return html`${value.toLocaleString('en-US', { maximumSignificantDigits: 6 })}`
+  if (Array.isArray(value))
+    return html`${cleanName(value.map((each) => (typeof each === 'object' ? JSON.stringify(each) : each)).join(', '), 400)}`
   if (typeof value === 'string') return html`<code title="${value}">${cleanName(value, 24)}</code>`
   if (typeof value === 'object' && value !== null) {
     const parts = Object.entries(value).map(

@@ -16,7 +16,7 @@ import {
   weightsFromBytes,
   weightsToBytes,
 } from './checkpoint.ts'
-import { type Carried, createRoundRule, type RoundRule } from './round-rule.ts'
+import { type Carried, createRoundRule, type RoundResult, type RoundRule } from './round-rule.ts'
 import type { Run } from './specification.ts'
 import type { Notice } from './statements.ts'
 import { decodeUpdate, maxUpdateBytes, type UpdateShape } from './update-block.ts'
@@ -43,7 +43,9 @@ export class Results {
   readonly #updates = new Map<string, ValueReader>()
   /** Updates on their way to the disk, or there. */
   readonly #durable = new Map<string, Promise<unknown>>()
-  readonly #computed = new Map<string, string>()
+  readonly #computed = new Map<string, Promise<string>>()
+  /** Results that only have to be put together. */
+  readonly #finishing = new Set<Promise<unknown>>()
   /** Why the rule left updates out, by trainer. */
   readonly #leftOut = new Map<string, ReadonlyMap<string, string>>()
   /** What the round under way has brought onto this disk. */
@@ -113,6 +115,7 @@ export class Results {
   }
 
   async #loadStored(value: Value, hints: readonly string[], signal: AbortSignal): Promise<Checkpoint> {
+    await Promise.allSettled(this.#finishing)
     const manifest = decodeManifest(await this.#fetch(value.checkpoint, maxManifestBytes, hints, signal))
     const updates = value.updates.map((notice) => notice.update)
     const fits =
@@ -264,7 +267,29 @@ export class Results {
     const sorted = [...notices].sort((a, b) => (a.trainer < b.trainer ? -1 : 1))
     const key = sorted.map((notice) => `${notice.update}*${notice.samples}`).join(' ')
     const known = this.#computed.get(key)
-    if (known !== undefined) return known
+    if (known !== undefined) {
+      try {
+        return await known
+      } catch {
+        // Who asked before may have called it off.
+        signal.throwIfAborted()
+      }
+    }
+    const made = this.#compute(previous, base, sorted, hints, signal)
+    this.#computed.set(key, made)
+    made.catch(() => {
+      if (this.#computed.get(key) === made) this.#computed.delete(key)
+    })
+    return made
+  }
+
+  async #compute(
+    previous: Pick<Head, 'round' | 'id' | 'checkpoint'>,
+    base: Float32Array,
+    sorted: readonly Notice[],
+    hints: readonly string[],
+    signal: AbortSignal,
+  ): Promise<string> {
     const updates = await Promise.all(
       sorted.map(async (notice) => ({
         samples: notice.samples,
@@ -272,7 +297,17 @@ export class Results {
       })),
     )
     const before = await this.carried(previous, base, hints, signal)
-    const { weights, carried, step, reports } = await this.#rule.next(base, before, updates, signal)
+    // Finished in any case: when the certificate is quicker than this member, what it made is sooner here than fetched.
+    const finishing = this.#rule.next(base, before, updates).then((result) => this.#take(previous, sorted, result))
+    this.#finishing.add(finishing)
+    return finishing.finally(() => this.#finishing.delete(finishing))
+  }
+
+  #take(
+    previous: Pick<Head, 'round' | 'id' | 'checkpoint'>,
+    sorted: readonly Notice[],
+    { weights, carried, step, reports }: RoundResult,
+  ): string {
     const bytes = weightsToBytes(weights)
     const block = this.#rule.packCarried(carried)
     const nameOf = (part: Uint8Array): string => this.#content.cidOf(part).toString()
@@ -299,7 +334,6 @@ export class Results {
       checkpoint,
       [step, bytes, block, encoded].filter((part) => part !== null),
     )
-    this.#computed.set(key, checkpoint)
     this.#leftOut.set(checkpoint, leftOutOf(sorted, reports))
     this.#keep(checkpoint, weights)
     keepNewest(this.#carried, checkpoint, carried, keptWeights)

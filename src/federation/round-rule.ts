@@ -33,7 +33,7 @@ export interface RoundRule {
    * @param updates in ascending order of their authors
    * @throws OwmError as `Aggregator.aggregate` and `OuterOptimizer.apply`
    */
-  next(weights: Float32Array, carried: Carried, updates: readonly Update[], signal: AbortSignal): Promise<RoundResult>
+  next(weights: Float32Array, carried: Carried, updates: readonly Update[]): Promise<RoundResult>
   /** The weights after a step. @throws RejectedError as `Codec.decode` */
   follow(weights: Float32Array, step: Uint8Array): Float32Array
   /** All that is carried, as one block; null when that is nothing. */
@@ -59,8 +59,8 @@ export function createRoundRule(
       outer: outer.initialState(length),
       residual: stepCodec === null ? null : new Float32Array(length),
     }),
-    next: async (weights, carried, updates, signal) => {
-      const { values, reports } = await aggregator.aggregateInTurns(updates, { signal })
+    next: async (weights, carried, updates) => {
+      const { values, reports } = await aggregator.aggregateInTurns(updates)
       const stepped = outer.apply({ parameters: weights, state: carried.outer, delta: deltaOf(values) })
       if (stepCodec === null) {
         return { weights: stepped.parameters, carried: { outer: stepped.state, residual: null }, step: null, reports }

@@ -407,6 +407,10 @@ export class RunDriver {
     const measured = live?.measured() ?? null
     if (measured !== null) this.#history.push(measured)
     live?.stop('late')
+    for (const [trainer, code] of this.#results.leftOut(view.checkpoint)) {
+      // Others had no weight in this round; what stood far apart is refused.
+      if (code === 'outlier') this.#init.emit({ type: 'update-rejected', round: view.round, trainer, code })
+    }
     this.#init.emit({ type: 'round-certified', round: view })
     if (proceed) this.#proceed()
   }

@@ -1,4 +1,5 @@
 import * as assert from 'uvu/assert'
+import { aggregationPlans } from '../../src/federation/index.ts'
 import type { OwmError } from '../../src/lib/index.ts'
 import { suite } from '../suite.ts'
 import {
@@ -220,6 +221,33 @@ test('a run that cannot be is refused with the field that is wrong', async () =>
   assert.is(await fieldOf({ graph: peer.content.cidOf(new Uint8Array(5)) }), 'graph')
   assert.is(await fieldOf({ initial: await peer.content.put(new Uint8Array(5)) }), 'initial')
   assert.equal(peer.federation.runs(), [])
+})
+
+test('an update that stands far apart is certified, left out of the result, and said to be refused', async () => {
+  const peers: MeshPeer[] = []
+  for (let i = 0; i < 6; i++) peers.push(await startPeer(i === 5 ? { loud: 1000 } : {}))
+  const [owner, loud] = [peers[0], peers[5]] as [MeshPeer, MeshPeer]
+  await connectAll(peers)
+  const aggregation = { ...aggregationPlans.mean, outliers: { measure: 'norm', sigmas: 3 } } as const
+  const change = { rounds: 2, aggregation, clipNorm: 1e6, minimumTrainers: 6 }
+  await owner.federation.createRun(await specificationFor(owner, peers, change))
+  await until(() => peers.every((peer) => peer.federation.runs()[0]?.status === 'finished'))
+  checkRun(peers)
+  await until(() => owner.federation.runs()[0]?.rounds.at(-1)?.heldOutLoss != null)
+  assert.ok((owner.federation.runs()[0]?.rounds[1]?.heldOutLoss ?? 1) < 0.3)
+  const told = peers.flatMap((peer) => eventsOf(peer, 'update-rejected'))
+  assert.ok(told.length > 0)
+  assert.ok(told.every(({ trainer, code }) => trainer === loud.name && code === 'outlier'))
+  const audit = owner.federation.audit(owner.federation.runs()[0]?.id ?? '', { signal: AbortSignal.timeout(10_000) })
+  for await (const found of audit) {
+    if (found.kind !== 'round') continue
+    assert.is(found.recomputed, 'same')
+    const codes = found.peers.map(({ peer, counted, code }) => [peer === loud.name, counted, code].join())
+    assert.equal(
+      codes.filter((words) => words !== 'false,true,'),
+      ['true,false,outlier'],
+    )
+  }
 })
 
 test('one peer alone is its own committee', async () => {

@@ -56,6 +56,8 @@ export interface PeerOptions {
   readonly trainMs?: number
   /** 1,000 by default. */
   readonly weights?: number
+  /** Times what it has learned: a liar, or one whose training has failed. */
+  readonly loud?: number
   /** Called before each local training; may wait. */
   readonly onTrain?: (round: number) => Promise<void> | void
 }
@@ -146,7 +148,8 @@ function smallTrainer(seed: number, options: PeerOptions): Trainer {
       await sleep(options.trainMs ?? 60, signal)
       if (signal?.aborted) throw new OwmError('aborted', 'called off')
       onProgress?.({ step: 1, loss: lossOf(parameters), stepsPerSecond: 1 })
-      const learned = parameters.map((p, i) => p + 0.4 * (target(i) + 0.05 * Math.cos(seed + i) - p))
+      const rate = 0.4 * (options.loud ?? 1)
+      const learned = parameters.map((p, i) => p + rate * (target(i) + 0.05 * Math.cos(seed + i) - p))
       return { parameters: learned, steps: 10, samples: 16 + (seed % 16), loss: lossOf(learned) }
     },
     evaluate: async (weights, heldOut) => ({ loss: lossOf(weights), accuracy: null, examples: heldOut.length }),

@@ -13,7 +13,6 @@ import { suite } from '../suite.ts'
 const test = suite('rule of a round')
 
 const length = 700
-const signal = new AbortController().signal
 const codeOf = (work: () => unknown): string => {
   try {
     work()
@@ -38,7 +37,7 @@ async function rounds(plans: RunPlans, count: number, between: (carried: Carried
       const { bytes } = rule.codec.encode(wave(i + round, 0.05), null)
       return { samples: 10 + i, values: rule.codec.reader(bytes, length) }
     })
-    const result = await rule.next(weights, carried, updates, signal)
+    const result = await rule.next(weights, carried, updates)
     if (result.step !== null) followed = rule.follow(followed, result.step)
     weights = result.weights
     carried = between(result.carried)
@@ -84,7 +83,7 @@ test('what steps of one bit withhold is sent later: the model goes where it woul
       null,
     )
     const updates = [{ samples: 1, values: rule.codec.reader(bytes, length) }]
-    const next = await rule.next(weights, carried, updates, signal)
+    const next = await rule.next(weights, carried, updates)
     weights = next.weights
     carried = next.carried
   }
