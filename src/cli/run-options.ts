@@ -31,7 +31,8 @@ const createOptions: readonly CreateOption[] = [
   {
     flags: '--held-out <file>',
     field: 'heldOutFile',
-    about: 'public text, or data, on which every checkpoint is measured (default: made of what is kept from training here)',
+    about:
+      'public text, or data, on which every checkpoint is measured (default: made of what is kept from training here)',
     parse: (value) => resolve(value),
   },
   {
