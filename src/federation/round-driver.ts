@@ -343,23 +343,28 @@ export class RoundDriver {
 
   /** Members are connected to each other and to those who train; who wants to train asks them for a place. */
   #dial(): void {
-    const { network, identity, training } = this.#components
+    const { identity, training } = this.#components
     const { run, self, head } = this.#init
     const { committee } = this.election
     const wanted = new Set(committee)
     if (committee.includes(self) && this.#roster.length <= maxDialledRoster) {
       for (const peer of this.#roster) wanted.add(peer)
     }
-    for (const peer of wanted) {
-      const id = peerIdFromString(peer)
-      if (peer === self || network.isConnected(id)) continue
-      network
-        .connect(id, { signal: withTimeout(connectTimeoutMs, this.#over.signal) })
-        .catch((error) => this.#components.logger.debug({ peer, error: errorMessage(error) }, 'could not connect'))
-    }
+    this.#connect(wanted)
     if (training === null || this.#roster.includes(self)) return
     const join = signJoin(identity, { run: run.id, round: head.round + 1 })
     this.#send(committee, { kind: 'join', join: join.document })
+  }
+
+  #connect(peers: Iterable<string>): void {
+    const { network, logger } = this.#components
+    for (const peer of peers) {
+      const id = peerIdFromString(peer)
+      if (peer === this.#init.self || network.isConnected(id)) continue
+      network
+        .connect(id, { signal: withTimeout(connectTimeoutMs, this.#over.signal) })
+        .catch((error) => logger.debug({ peer, error: errorMessage(error) }, 'could not connect'))
+    }
   }
 
   #perform(effect: Effect): void {
@@ -436,7 +441,7 @@ export class RoundDriver {
 
   /** On disk before it leaves: after a restart this peer votes in the attempt no more. */
   #abandon({ attempt, committees }: Extract<Effect, { type: 'abandon' }>): void {
-    const { journal, identity, network, logger } = this.#components
+    const { journal, identity } = this.#components
     const { run, head, self } = this.#init
     journal.giveUp(run.id, this.round, attempt)
     const abandon = signAbandon(identity, { run: run.id, round: this.round, attempt, previous: head.id })
@@ -445,13 +450,7 @@ export class RoundDriver {
       for (const peer of electionOf(run, head, next).committee) to.add(peer)
     }
     to.delete(self)
-    for (const peer of to) {
-      const id = peerIdFromString(peer)
-      if (network.isConnected(id)) continue
-      network
-        .connect(id, { signal: withTimeout(connectTimeoutMs, this.#over.signal) })
-        .catch((error) => logger.debug({ peer, error: errorMessage(error) }, 'could not connect'))
-    }
+    this.#connect(to)
     this.#send([...to], { kind: 'abandoned', abandons: [abandon.document] })
     this.feed({ type: 'abandoned', abandons: [abandon] })
   }
