@@ -20,6 +20,7 @@ const byErrorCode: Readonly<Record<string, number>> = {
   no_gradient: exitCodes.badInput,
   unsupported_model: exitCodes.badInput,
   malformed_model: exitCodes.badInput,
+  unreadable_model: exitCodes.badInput,
   bad_run: exitCodes.badInput,
   malformed_data: exitCodes.badInput,
   no_training_data: exitCodes.badInput,

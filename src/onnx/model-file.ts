@@ -29,7 +29,7 @@ export function openModelFile(bytes: Uint8Array): ModelFile {
 /**
  * Reads a model from the user's own disk, with the tensors that it keeps in other files of its folder.
  *
- * @throws OwmError as `openModelFile`, and `external_data` where such a file cannot be used
+ * @throws OwmError as `openModelFile`, `unreadable_model`, and `external_data` where such a file cannot be used
  */
 export async function readModelFile(path: string, signal?: AbortSignal): Promise<ModelFile> {
   const bytes = await readWhole(path)
@@ -48,7 +48,10 @@ export async function readModelFile(path: string, signal?: AbortSignal): Promise
 }
 
 async function readWhole(path: string): Promise<Uint8Array> {
-  const file = await open(path, 'r')
+  const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
+    const reason = cause.code === 'ENOENT' ? 'there is no such file' : cause.message
+    throw new OwmError('unreadable_model', `The model ${path} cannot be read: ${reason}.`, { path }, cause)
+  })
   try {
     const stat = await file.stat()
     if (!stat.isFile()) throw new OwmError('malformed_model', `${path} is no file.`)

@@ -60,6 +60,9 @@ test('quantised variants are smaller and hardly worse', async () => {
 test('what is no model, or a wish that means nothing, is told with an exit code', async () => {
   const none = await owm(['model', 'inspect', join(text, '1.txt')])
   assert.is(none.code, exitCodes.badInput, none.stderr)
+  const absent = await owm(['model', 'inspect', join(folder, 'absent.onnx')])
+  assert.is(absent.code, exitCodes.badInput)
+  assert.match(absent.stderr, /absent\.onnx cannot be read: there is no such file/)
   assert.is((await owm(['model', 'quantise', file, '--bits', '6', '--out', join(folder, 'x')])).code, exitCodes.usage)
 })
 

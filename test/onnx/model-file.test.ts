@@ -257,7 +257,7 @@ test('limits come before tensors are read', async () => {
 
 test('a file that is missing, a folder, or cut is an error with a code', async () => {
   const code = await readModelFile(join(temporary, 'nowhere.onnx')).then(() => 'none', errorCode)
-  assert.is(code, 'ENOENT')
+  assert.is(code, 'unreadable_model')
   assert.is(await codeOf(() => readModelFile(temporary)), 'malformed_model')
   const bytes = fileOf(external({ location: 'weights.bin' }))
   written({ location: 'weights.bin' })
